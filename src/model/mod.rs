@@ -1,0 +1,7 @@
+//! The nouns of the public API and the rules between them.
+//!
+//! Nothing here waits, reads a clock, rolls a die, or knows how a thing is stored or sent.
+
+pub mod id;
+pub mod role;
+pub mod session;

@@ -1,0 +1,225 @@
+//! What the control half tells the packet half: facts agreed in SDP, reduced to what a packet needs.
+
+use std::net::SocketAddr;
+
+use super::{CloseReason, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
+
+/// A change to the engine. Applied in order; none can fail: a command about something
+/// the engine no longer has is dropped.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// A publisher's offer was answered.
+    AddPublication(Box<PublicationConfig>),
+    /// A publisher's later offer was answered: replaces its tracks, keeps transport and caches.
+    UpdatePublication(Box<PublicationConfig>),
+    /// A subscriber answered our offer.
+    AddSubscription(Box<SubscriptionConfig>),
+    /// New ICE credentials on a live leg; DTLS and SRTP go on (`protocol/signaling.md`, 13.7).
+    RestartIce {
+        /// Where.
+        leg: Leg,
+        /// The new credentials.
+        ice: IceCredentials,
+    },
+    /// A subscriber changed what it wants.
+    Update {
+        /// Whose.
+        subscription: SubscriptionId,
+        /// All of what is wanted from now on.
+        wanted: Wanted,
+    },
+    /// Forget this leg; a publisher's subscriptions go with it. No event follows.
+    Remove(Leg),
+}
+
+/// What the engine tells the control half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// ICE and DTLS are up.
+    Connected(Leg),
+    /// The engine gave the leg up and forgot it.
+    Closed(Leg, CloseReason),
+}
+
+/// ICE credentials of one leg (RFC 8445, 5.3). We are ICE-lite: the remote password is not needed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceCredentials {
+    /// Ours; unique in the process, so that a check finds its leg.
+    pub local_ufrag: String,
+    /// Ours; the key of MESSAGE-INTEGRITY.
+    pub local_pwd: String,
+    /// Theirs; the second half of USERNAME.
+    pub remote_ufrag: String,
+}
+
+impl std::fmt::Debug for IceCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceCredentials")
+            .field("local_ufrag", &self.local_ufrag)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How to reach and to trust one peer.
+#[derive(Debug, Clone)]
+pub struct TransportConfig {
+    /// ICE credentials.
+    pub ice: IceCredentials,
+    /// Hash of the certificate the peer must show in DTLS (RFC 8122).
+    pub fingerprint: Fingerprint,
+}
+
+/// A certificate hash from `a=fingerprint` (RFC 8122, 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Which hash.
+    pub algorithm: FingerprintAlgorithm,
+    /// The hash itself.
+    pub digest: Vec<u8>,
+}
+
+/// The hash functions we accept; weaker ones are refused in SDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FingerprintAlgorithm {
+    /// SHA-256, what browsers send.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+/// A publisher's leg.
+#[derive(Debug, Clone)]
+pub struct PublicationConfig {
+    /// Which publication.
+    pub id: PublicationId,
+    /// Its transport.
+    pub transport: TransportConfig,
+    /// At most one per kind.
+    pub tracks: Vec<InboundTrackConfig>,
+}
+
+/// One `m=` section of a publisher.
+#[derive(Debug, Clone)]
+pub struct InboundTrackConfig {
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// Its `a=mid`; packets of an undeclared SSRC are matched by it (RFC 8843, 9.2).
+    pub mid: String,
+    /// SSRCs named in the offer, RTX excluded. Empty: learned from mid, rid or payload type.
+    pub ssrcs: Vec<u32>,
+    /// Pairs of (media SSRC, its RTX SSRC) from `a=ssrc-group:FID`.
+    pub rtx_ssrcs: Vec<(u32, u32)>,
+    /// Payload types in the publisher's numbering.
+    pub codecs: Vec<InboundCodec>,
+    /// Header extensions in the publisher's numbering.
+    pub extensions: ExtensionMap,
+}
+
+/// A codec as the publisher numbers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboundCodec {
+    /// Payload type of media.
+    pub pt: u8,
+    /// Payload type of its retransmissions (RFC 4588), if agreed.
+    pub rtx_pt: Option<u8>,
+    /// What it is.
+    pub codec: Codec,
+    /// RTP clock rate in Hz.
+    pub clock_rate: u32,
+}
+
+/// The codecs we forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Codec {
+    /// RFC 7587.
+    Opus,
+    /// Redundant audio (RFC 2198), carrying Opus.
+    Red,
+    /// RFC 7741.
+    Vp8,
+    /// RFC 9628.
+    Vp9,
+    /// RFC 6184.
+    H264,
+    /// AV1 RTP payload, AOMedia.
+    Av1,
+}
+
+/// A subscriber's leg.
+#[derive(Debug, Clone)]
+pub struct SubscriptionConfig {
+    /// Which subscription.
+    pub id: SubscriptionId,
+    /// What it receives.
+    pub publication: PublicationId,
+    /// Its transport.
+    pub transport: TransportConfig,
+    /// What is wanted at the start.
+    pub wanted: Wanted,
+    /// At most one per kind; sections the subscriber refused are missing.
+    pub tracks: Vec<OutboundTrackConfig>,
+}
+
+/// One `m=` section towards a subscriber.
+#[derive(Debug, Clone)]
+pub struct OutboundTrackConfig {
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// Its `a=mid`.
+    pub mid: String,
+    /// The SSRC we announced for media.
+    pub ssrc: u32,
+    /// The SSRC we announced for retransmissions.
+    pub rtx_ssrc: Option<u32>,
+    /// How payload types translate. What is not listed is not forwarded.
+    pub payload_types: Vec<PayloadTypeMap>,
+    /// Header extensions in the subscriber's numbering.
+    pub extensions: ExtensionMap,
+}
+
+/// One payload type, from the publisher's number to the subscriber's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayloadTypeMap {
+    /// The publisher's number.
+    pub inbound: u8,
+    /// The subscriber's number.
+    pub outbound: u8,
+    /// The subscriber's number for retransmissions, if it answered with RTX.
+    pub outbound_rtx: Option<u8>,
+}
+
+/// Header extension ids by meaning (RFC 8285); `None` where not agreed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExtensionMap {
+    /// `urn:ietf:params:rtp-hdrext:sdes:mid`.
+    pub mid: Option<u8>,
+    /// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id`.
+    pub rid: Option<u8>,
+    /// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id`.
+    pub repaired_rid: Option<u8>,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time`.
+    pub abs_send_time: Option<u8>,
+    /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`.
+    pub transport_cc: Option<u8>,
+    /// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464).
+    pub audio_level: Option<u8>,
+    /// `urn:3gpp:video-orientation`.
+    pub video_orientation: Option<u8>,
+    /// `urn:ietf:params:rtp-hdrext:toffset` (RFC 5450).
+    pub toffset: Option<u8>,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`.
+    pub playout_delay: Option<u8>,
+    /// `https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension`.
+    pub dependency_descriptor: Option<u8>,
+}
+
+/// What the negotiator needs to know of the outside to write SDP; the same for every leg.
+#[derive(Debug, Clone)]
+pub struct LocalEndpoint {
+    /// Addresses announced as host candidates, best first.
+    pub candidates: Vec<SocketAddr>,
+    /// Hash of our DTLS certificate.
+    pub fingerprint: Fingerprint,
+}

@@ -1,0 +1,224 @@
+//! Batches of datagrams on their way in and out. Plain memory: the sockets are in `net::udp`,
+//! the tests bring their own network.
+
+use std::net::SocketAddr;
+
+/// Bytes per received datagram; longer ones are cut by the kernel and then fail authentication.
+pub const SLOT_LEN: usize = 2048;
+
+/// Most datagrams in one segmented message (`UDP_MAX_SEGMENTS`, Linux `include/linux/udp.h`).
+const MAX_SEGMENTS: usize = 64;
+
+/// Most bytes in one segmented message: a UDP datagram's limit with room for headers.
+const MAX_MESSAGE_LEN: usize = 65_000;
+
+/// The datagrams of one receive call.
+#[derive(Debug)]
+pub struct ReceiveSlab {
+    bytes: Vec<u8>,
+    entries: Vec<(usize, SocketAddr)>,
+    slots: usize,
+}
+
+impl ReceiveSlab {
+    /// A slab for up to `slots` datagrams at once.
+    pub fn new(slots: usize) -> Self {
+        Self {
+            bytes: vec![0; slots * SLOT_LEN],
+            entries: Vec::with_capacity(slots),
+            slots,
+        }
+    }
+
+    /// Copies a datagram in; drops it if the slab is full or it is longer than a slot.
+    pub fn push(&mut self, datagram: &[u8], from: SocketAddr) {
+        if self.entries.len() == self.slots || datagram.len() > SLOT_LEN {
+            return;
+        }
+        let start = self.entries.len() * SLOT_LEN;
+        self.bytes[start..start + datagram.len()].copy_from_slice(datagram);
+        self.entries.push((datagram.len(), from));
+    }
+
+    /// All slots, for a receive call to write into; announce what it wrote with [`Self::filled`].
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Declares that the next slot holds a datagram of `len` bytes.
+    pub fn filled(&mut self, len: usize, from: SocketAddr) {
+        debug_assert!(self.entries.len() < self.slots && len <= SLOT_LEN);
+        self.entries.push((len, from));
+    }
+
+    /// Forgets all datagrams.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// How many datagrams there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Datagram `index`, to be decrypted in place.
+    pub fn datagram_mut(&mut self, index: usize) -> (&mut [u8], SocketAddr) {
+        let (len, from) = self.entries[index];
+        let start = index * SLOT_LEN;
+        (&mut self.bytes[start..start + len], from)
+    }
+
+    /// Datagram `index`.
+    pub fn datagram(&self, index: usize) -> &[u8] {
+        let start = index * SLOT_LEN;
+        &self.bytes[start..start + self.entries[index].0]
+    }
+}
+
+/// One message for the kernel: `len` bytes at `offset`, cut into datagrams of `segment` bytes
+/// (the last may be shorter).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message {
+    /// First byte in the slab.
+    pub offset: usize,
+    /// Bytes in all.
+    pub len: usize,
+    /// Bytes per datagram; equal to `len` when there is only one.
+    pub segment: usize,
+    /// Destination.
+    pub to: SocketAddr,
+}
+
+/// Datagrams waiting to be sent, packed end to end so that runs for one destination leave as one
+/// segmented message.
+#[derive(Debug)]
+pub struct SendSlab {
+    bytes: Vec<u8>,
+    used: usize,
+    messages: Vec<Message>,
+}
+
+impl SendSlab {
+    /// A slab of `capacity` bytes.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            bytes: vec![0; capacity],
+            used: 0,
+            messages: Vec::new(),
+        }
+    }
+
+    /// Free bytes.
+    pub fn room(&self) -> usize {
+        self.bytes.len() - self.used
+    }
+
+    /// Where the next datagram begins.
+    pub fn position(&self) -> usize {
+        self.used
+    }
+
+    /// The free part, to write the next datagram into.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.used..]
+    }
+
+    /// Makes the first `len` bytes of the free part a datagram for `to`.
+    pub fn commit(&mut self, len: usize, to: SocketAddr) {
+        let offset = self.used;
+        self.used += len;
+        if let Some(last) = self.messages.last_mut()
+            && last.to == to
+            && last.len % last.segment == 0
+            && len <= last.segment
+            && last.len / last.segment < MAX_SEGMENTS
+            && last.len + len <= MAX_MESSAGE_LEN
+        {
+            last.len += len;
+        } else {
+            self.messages.push(Message {
+                offset,
+                len,
+                segment: len,
+                to,
+            });
+        }
+    }
+
+    /// All bytes, for what is finished late (authentication tags).
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// All bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What is to be sent.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Forgets what was sent.
+    pub fn clear(&mut self) {
+        self.used = 0;
+        self.messages.clear();
+    }
+
+    /// The single datagrams, for a network that does not segment.
+    pub fn datagrams(&self) -> impl Iterator<Item = (&[u8], SocketAddr)> {
+        self.messages.iter().flat_map(|m| {
+            self.bytes[m.offset..m.offset + m.len]
+                .chunks(m.segment)
+                .map(|d| (d, m.to))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(slab: &mut SendSlab, len: usize, port: u16) {
+        slab.spare_mut()[..len].fill(len as u8);
+        slab.commit(len, SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+
+    #[test]
+    fn equal_lengths_for_one_destination_become_one_message() {
+        let mut slab = SendSlab::new(4096);
+        for len in [100, 100, 100, 40] {
+            commit(&mut slab, len, 1);
+        }
+        assert_eq!(slab.messages().len(), 1);
+        let lens: Vec<_> = slab.datagrams().map(|(d, _)| d.len()).collect();
+        assert_eq!(lens, [100, 100, 100, 40]);
+    }
+
+    #[test]
+    fn a_shorter_datagram_ends_a_run_and_a_longer_one_starts_another() {
+        let mut slab = SendSlab::new(4096);
+        for len in [100, 40, 40, 100] {
+            commit(&mut slab, len, 1);
+        }
+        commit(&mut slab, 100, 2);
+        assert_eq!(slab.messages().len(), 4);
+        assert_eq!(slab.datagrams().count(), 5);
+    }
+
+    #[test]
+    fn a_run_has_at_most_64_segments() {
+        let mut slab = SendSlab::new(65 * 10);
+        for _ in 0..65 {
+            commit(&mut slab, 10, 1);
+        }
+        assert_eq!(slab.messages().len(), 2);
+        assert_eq!(slab.datagrams().count(), 65);
+    }
+}

@@ -1,0 +1,185 @@
+//! Media engine: offers and datagrams in, answers and datagrams out.
+//!
+//! Two halves that meet only in [`command`]:
+//!
+//! - [`negotiator::Negotiator`], the control half: owns what was agreed in SDP, one per hub shard;
+//!   turns a [`Request`] into [`Event`]s for the hub and [`command::Command`]s for the engine.
+//! - [`engine::Engine`], the packet half: owns ICE, SRTP, tracks and caches, one per media worker;
+//!   turns received datagrams into datagrams to send.
+//!
+//! Sessions, roles and tokens are unknown here.
+
+pub mod command;
+pub mod datagram;
+
+use std::fmt;
+
+/// One publisher's stream inside the SFU, numbered by the hub; never reused in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicationId(pub u64);
+
+/// One subscriber's copy of a stream inside the SFU, numbered by the hub; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub u64);
+
+/// One peer connection between a client and the SFU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Leg {
+    /// Media comes in.
+    Publisher(PublicationId),
+    /// Media goes out.
+    Subscriber(SubscriptionId),
+}
+
+impl fmt::Display for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publisher(id) => write!(f, "pub-{}", id.0),
+            Self::Subscriber(id) => write!(f, "sub-{}", id.0),
+        }
+    }
+}
+
+/// Audio or video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MediaKind {
+    /// A microphone, or anything else that is heard.
+    Audio,
+    /// A camera or a screen.
+    Video,
+}
+
+/// What the hub asks of the SFU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// A publisher's offer, the first or a later one (ICE restart, tracks changed).
+    /// Answered by [`Event::Answer`] or [`Event::Closed`].
+    PublisherOffer {
+        /// The stream it belongs to; the first offer creates it.
+        publication: PublicationId,
+        /// Full SDP text.
+        sdp: String,
+    },
+    /// Start a subscription. Answered by [`Event::Offer`] or [`Event::Closed`].
+    Subscribe {
+        /// The new subscription.
+        subscription: SubscriptionId,
+        /// What it receives.
+        publication: PublicationId,
+        /// What is wanted at the start.
+        wanted: Wanted,
+    },
+    /// A subscriber's answer to our offer.
+    SubscriberAnswer {
+        /// Whose.
+        subscription: SubscriptionId,
+        /// Full SDP text.
+        sdp: String,
+    },
+    /// A subscriber's own offer: an ICE restart with the roles reversed
+    /// (`protocol/signaling.md`, 13.7). Answered by [`Event::Answer`] or [`Event::Closed`].
+    SubscriberOffer {
+        /// Whose.
+        subscription: SubscriptionId,
+        /// Full SDP text.
+        sdp: String,
+    },
+    /// A subscriber changed what it wants.
+    Update {
+        /// Whose.
+        subscription: SubscriptionId,
+        /// All of what is wanted from now on.
+        wanted: Wanted,
+    },
+    /// A stream ended; ends its subscriptions too, without further events.
+    Unpublish {
+        /// Which.
+        publication: PublicationId,
+    },
+    /// A subscription ended.
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+}
+
+/// What a subscriber wants to receive (`protocol/signaling.md`, 9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether audio is forwarded.
+    pub audio: bool,
+    /// Whether video is forwarded.
+    pub video: bool,
+    /// Preferred width and height in pixels, if any.
+    pub resolution: Option<(u32, u32)>,
+    /// Preferred frame rate in frames per second, if any.
+    pub frame_rate: Option<u32>,
+    /// Whether video is restricted to about one frame per second.
+    pub restrict_frame_rate: bool,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            audio: true,
+            video: true,
+            resolution: None,
+            frame_rate: None,
+            restrict_frame_rate: false,
+        }
+    }
+}
+
+/// What the SFU tells the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Send this offer to the subscriber.
+    Offer {
+        /// To whom.
+        subscription: SubscriptionId,
+        /// Full SDP text, candidates included.
+        sdp: String,
+    },
+    /// Send this answer to the client whose offer it answers.
+    Answer {
+        /// To whom.
+        leg: Leg,
+        /// Full SDP text, candidates included.
+        sdp: String,
+    },
+    /// ICE and DTLS are up; media can flow.
+    Connected {
+        /// Where.
+        leg: Leg,
+    },
+    /// The leg is gone and forgotten. For a publisher, its subscriptions are gone too.
+    Closed {
+        /// Which.
+        leg: Leg,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Why the SFU gave up a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// The SDP could not be understood.
+    #[error("malformed session description")]
+    MalformedSdp,
+    /// Nothing we can forward was offered, or an answer does not fit the offer.
+    #[error("no common codec or media section")]
+    NothingInCommon,
+    /// The publication or subscription is unknown, or not ready for this.
+    #[error("no such publication or subscription")]
+    Unknown,
+    /// The DTLS handshake failed or ran out of time.
+    #[error("DTLS handshake failed")]
+    DtlsFailed,
+    /// The peer closed its DTLS association.
+    #[error("closed by the peer")]
+    PeerClosed,
+    /// No ICE check came in for too long (RFC 7675), or none came at all.
+    #[error("ICE consent expired")]
+    ConsentExpired,
+}
