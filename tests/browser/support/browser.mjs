@@ -1,0 +1,102 @@
+// Headless Chromium and the pages in it.
+
+import { chromium } from "playwright-core";
+
+import { eventually } from "./parlor.mjs";
+
+const flags = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--use-fake-device-for-media-stream",
+  "--use-fake-ui-for-media-stream",
+  // A page that only listens has no user gesture to start its sound with.
+  "--autoplay-policy=no-user-gesture-required",
+];
+
+/** A fresh browser with a fresh profile. */
+export function startBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: flags,
+  });
+}
+
+/** One participant: a page with the application, connected when `token` is given. */
+export class Participant {
+  static async open({ browser, site, parlor, sessionId, token, options }) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const participant = new Participant(page);
+    page.on("pageerror", (error) => participant.errors.push(error));
+    await page.goto(site.url);
+    await participant.call("init", parlor.api_key, sessionId, parlor.url, options);
+    if (token) {
+      const error = await participant.call("connect", token);
+      if (error) throw new Error(`connect failed: ${JSON.stringify(error)}`);
+    }
+    return participant;
+  }
+
+  constructor(page) {
+    this.page = page;
+    this.errors = [];
+  }
+
+  /** Calls a function of the application in the page. */
+  call(name, ...args) {
+    return this.page.evaluate(([name, args]) => globalThis.app[name](...args), [name, args]);
+  }
+
+  /** All events so far, or those of one type. */
+  async events(type) {
+    const all = await this.page.evaluate(() => globalThis.app.events);
+    return type ? all.filter((event) => event.type === type) : all;
+  }
+
+  /** Waits for an event with at least these members. */
+  event(type, members = {}, ms) {
+    const fits = (event) => Object.entries(members).every(([key, value]) => event[key] === value);
+    return eventually(
+      `${type} ${JSON.stringify(members)}`,
+      async () => (await this.events(type)).find(fits),
+      ms,
+    );
+  }
+
+  /** Publishes and returns the stream id. */
+  async publish(properties) {
+    const error = await this.call("publish", properties);
+    if (error) throw new Error(`publish failed: ${JSON.stringify(error)}`);
+    return this.call("streamId");
+  }
+
+  /** Waits for the stream and subscribes to it. */
+  async subscribe(streamId, properties) {
+    await this.event("streamCreated", { id: streamId });
+    const error = await this.call("subscribe", streamId, properties);
+    if (error) throw new Error(`subscribe failed: ${JSON.stringify(error)}`);
+  }
+
+  /** Waits until what it receives moves: `kinds` of "audio" and "video". */
+  async flowing(streamId, kinds = ["audio", "video"]) {
+    const before = await this.call("received", streamId);
+    return eventually(`media of ${streamId} to flow (${kinds})`, async () => {
+      const now = await this.call("received", streamId);
+      const audio = now.audioPackets >= before.audioPackets + 20;
+      const video =
+        now.frames >= before.frames + 10 &&
+        now.picture?.lit > 50 &&
+        now.picture.hash !== before.picture?.hash;
+      return (!kinds.includes("audio") || audio) && (!kinds.includes("video") || video) && now;
+    });
+  }
+
+  close() {
+    return this.page.context().close();
+  }
+}

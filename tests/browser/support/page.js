@@ -1,0 +1,133 @@
+// Runs in the page: an application as any OpenTok tutorial would write it, with a log of what
+// the client told it.
+
+/** Everything the client told the application, in order. */
+const events = [];
+const streams = new Map();
+const connections = new Map();
+const subscribers = new Map();
+let session;
+let publisher;
+
+const note = (type, detail = {}) => events.push({ type, ...detail });
+const settle = (run) =>
+  new Promise((resolve) =>
+    run((error) => resolve(error ? { name: error.name, code: error.code, message: error.message } : null)),
+  );
+const place = () => document.body.appendChild(document.createElement("div"));
+const plain = (value) => {
+  if (value === undefined || value === null) return null;
+  return typeof value === "object" ? JSON.parse(JSON.stringify(value)) : value;
+};
+
+const app = {
+  events,
+
+  init(apiKey, sessionId, proxyUrl, options) {
+    if (proxyUrl) OT.setProxyUrl(proxyUrl);
+    session = OT.initSession(apiKey, sessionId, options);
+    session.on({
+      connectionCreated: ({ connection }) => {
+        connections.set(connection.connectionId, connection);
+        note("connectionCreated", { id: connection.connectionId, data: connection.data });
+      },
+      connectionDestroyed: ({ connection, reason }) =>
+        note("connectionDestroyed", { id: connection.connectionId, reason }),
+      streamCreated: ({ stream }) => {
+        streams.set(stream.streamId, stream);
+        note("streamCreated", { id: stream.streamId, name: stream.name, hasAudio: stream.hasAudio, hasVideo: stream.hasVideo });
+      },
+      streamDestroyed: ({ stream, reason }) => note("streamDestroyed", { id: stream.streamId, reason }),
+      streamPropertyChanged: ({ stream, changedProperty, oldValue, newValue }) =>
+        note("streamPropertyChanged", {
+          id: stream.streamId,
+          property: changedProperty,
+          from: plain(oldValue),
+          to: plain(newValue),
+        }),
+      sessionConnected: () => note("sessionConnected"),
+      sessionDisconnected: ({ reason }) => note("sessionDisconnected", { reason }),
+      sessionReconnecting: () => note("sessionReconnecting"),
+      sessionReconnected: () => note("sessionReconnected"),
+      signal: ({ type, data, from }) =>
+        note("signal", { signal: type, data: plain(data), from: from && from.connectionId }),
+    });
+  },
+
+  connect: (token) => settle((done) => session.connect(token, done)),
+  disconnect: () => session.disconnect(),
+  connectionId: () => session.connection && session.connection.connectionId,
+
+  publish(properties = {}) {
+    publisher = OT.initPublisher(place(), { width: 320, height: 240, ...properties });
+    publisher.on("streamDestroyed", ({ reason }) => note("publisherStreamDestroyed", { reason }));
+    publisher.on("muteForced", () => note("muteForced"));
+    return settle((done) => session.publish(publisher, done));
+  },
+  unpublish: () => session.unpublish(publisher),
+  streamId: () => publisher.stream && publisher.stream.streamId,
+  publishAudio: (on) => publisher.publishAudio(on),
+  publishVideo: (on) => publisher.publishVideo(on),
+
+  async subscribe(streamId, properties = {}) {
+    const element = place();
+    let subscriber;
+    const error = await settle((done) => {
+      subscriber = session.subscribe(streams.get(streamId), element, { width: 320, height: 240, ...properties }, done);
+      for (const type of ["videoEnabled", "videoDisabled"]) {
+        subscriber.on(type, ({ reason }) => note(type, { id: streamId, reason }));
+      }
+      for (const type of ["connected", "disconnected", "destroyed"]) {
+        subscriber.on(type, () => note(`subscriber:${type}`, { id: streamId }));
+      }
+    });
+    if (!error) subscribers.set(streamId, { subscriber, element });
+    return error;
+  },
+  unsubscribe(streamId) {
+    session.unsubscribe(subscribers.get(streamId).subscriber);
+    subscribers.delete(streamId);
+  },
+  subscribeToVideo: (streamId, on) => subscribers.get(streamId).subscriber.subscribeToVideo(on),
+
+  /** What a subscriber has received so far; `picture` is a hash of what it shows now. */
+  async received(streamId) {
+    const { subscriber, element } = subscribers.get(streamId);
+    const stats = await new Promise((resolve, reject) =>
+      subscriber.getStats((error, value) => (error ? reject(error) : resolve(value))),
+    );
+    const video = element.querySelector("video") ?? document.getElementById(subscriber.id).querySelector("video");
+    return {
+      audioPackets: stats.audio ? stats.audio.packetsReceived : 0,
+      audioLost: stats.audio ? stats.audio.packetsLost : 0,
+      videoPackets: stats.video ? stats.video.packetsReceived : 0,
+      frames: video ? video.getVideoPlaybackQuality().totalVideoFrames : 0,
+      width: video ? video.videoWidth : 0,
+      picture: video && video.videoWidth ? picture(video) : null,
+    };
+  },
+
+  signal: (message) =>
+    settle((done) =>
+      session.signal({ ...message, to: message.to ? connections.get(message.to) : undefined }, done),
+    ),
+  forceDisconnect: (id) => settle((done) => session.forceDisconnect(connections.get(id), done)),
+  forceUnpublish: (id) => settle((done) => session.forceUnpublish(streams.get(id), done)),
+};
+
+/** A small hash of the frame on show, and how much of it is not black. */
+function picture(video) {
+  const canvas = new OffscreenCanvas(32, 24);
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0, 32, 24);
+  const { data } = context.getImageData(0, 0, 32, 24);
+  let hash = 0;
+  let lit = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    hash = (hash * 31 + data[i] + 256 * data[i + 1] + 65536 * data[i + 2]) | 0;
+    if (data[i] + data[i + 1] + data[i + 2] > 60) lit += 1;
+  }
+  return { hash, lit };
+}
+
+globalThis.app = app;
