@@ -80,6 +80,12 @@ impl ReceiveSlab {
     }
 }
 
+/// Where full batches go: a socket, or the network of a test.
+pub trait Transmit {
+    /// Sends everything in `slab`. What cannot be sent is lost and counted: UDP promises no more.
+    fn transmit(&mut self, slab: &SendSlab);
+}
+
 /// One message for the kernel: `len` bytes at `offset`, cut into datagrams of `segment` bytes
 /// (the last may be shorter).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@
 
 pub mod command;
 pub mod datagram;
+pub mod handshake;
 
 use std::fmt;
 

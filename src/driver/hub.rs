@@ -1,0 +1,277 @@
+//! The task around the [`Hub`] and the control half of the SFU.
+//!
+//! Everything that happens to live sessions passes through here, one input at a time: the hub
+//! decides, its effects are carried out, and only then comes the next input.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::admission::Admissions;
+use super::media::MediaHandle;
+use super::outbox::{Outbox, OutboxError, OutboxLimits, OutboxReader, outbox};
+use crate::clock::Clock;
+use crate::hub::Hub;
+use crate::hub::effect::{
+    Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, SocketOpen, Ticket,
+};
+use crate::sfu::command::EngineEvent;
+use crate::sfu::negotiator::Negotiator;
+use crate::signaling::frame::Frame;
+
+/// Inputs that may wait for the hub. When full, the websocket that wants to add one waits, and
+/// with it that client's TCP connection; nobody else.
+const MAILBOX_LEN: usize = 1024;
+
+/// Whoever waits for the hub to be gone, on the way down.
+type Stopped = oneshot::Sender<()>;
+
+#[derive(Debug)]
+enum Input {
+    Opened { socket: SocketKey, open: SocketOpen, outbox: Outbox },
+    Frame { socket: SocketKey, frame: Frame },
+    Malformed { socket: SocketKey },
+    Lost { socket: SocketKey },
+    Shutdown { done: Stopped },
+}
+
+/// A handle to the hub's task, for whoever accepts websockets.
+#[derive(Debug, Clone)]
+pub struct HubHandle {
+    mailbox: mpsc::Sender<Input>,
+    next_socket: Arc<AtomicU64>,
+    limits: OutboxLimits,
+}
+
+/// One websocket's handle to the hub. Tell it when the socket is lost: see [`Self::lost`].
+#[derive(Debug)]
+pub struct SocketHandle {
+    key: SocketKey,
+    mailbox: mpsc::Sender<Input>,
+}
+
+/// The hub is gone: the process is on its way down.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the hub has stopped")]
+pub struct HubStopped;
+
+impl HubHandle {
+    /// Registers a new websocket; frames for it come out of the returned reader.
+    pub async fn open(&self, open: SocketOpen) -> Result<(SocketHandle, OutboxReader), HubStopped> {
+        let key = SocketKey(self.next_socket.fetch_add(1, Ordering::Relaxed));
+        let (outbox, reader) = outbox(self.limits);
+        let socket = SocketHandle { key, mailbox: self.mailbox.clone() };
+        socket.tell(Input::Opened { socket: key, open, outbox }).await?;
+        Ok((socket, reader))
+    }
+
+    /// Closes every websocket in such a way that clients do not hang, and stops the hub.
+    pub async fn shutdown(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.mailbox.send(Input::Shutdown { done }).await.is_ok() {
+            // An error means the same: the task has ended.
+            let _ = stopped.await;
+        }
+    }
+}
+
+impl SocketHandle {
+    /// Passes a frame on; waits while the hub's mailbox is full.
+    pub async fn frame(&self, frame: Frame) -> Result<(), HubStopped> {
+        self.tell(Input::Frame { socket: self.key, frame }).await
+    }
+
+    /// Something came in that is no Rumor frame.
+    pub async fn malformed(&self) -> Result<(), HubStopped> {
+        self.tell(Input::Malformed { socket: self.key }).await
+    }
+
+    /// The websocket is gone, whether or not the client said good-bye before.
+    pub async fn lost(self) {
+        // Without a hub there is nobody left to tell.
+        let _ = self.tell(Input::Lost { socket: self.key }).await;
+    }
+
+    /// The socket's number, for logs.
+    pub fn key(&self) -> SocketKey {
+        self.key
+    }
+
+    async fn tell(&self, input: Input) -> Result<(), HubStopped> {
+        self.mailbox.send(input).await.map_err(|_| HubStopped)
+    }
+}
+
+/// The task's own side.
+#[derive(Debug)]
+pub struct HubDriver {
+    hub: Hub,
+    negotiator: Negotiator,
+    media: MediaHandle,
+    media_events: mpsc::Receiver<EngineEvent>,
+    admissions: Admissions,
+    clock: Clock,
+    mailbox: mpsc::Receiver<Input>,
+    outboxes: HashMap<SocketKey, Outbox>,
+    /// Look-ups under way; at most one per websocket. Aborted when the driver ends.
+    lookups: JoinSet<(Ticket, Result<Admission, Denial>)>,
+}
+
+impl HubDriver {
+    /// Puts the driver together; it does nothing before [`Self::run`].
+    pub fn new(
+        hub: Hub,
+        negotiator: Negotiator,
+        media: (MediaHandle, mpsc::Receiver<EngineEvent>),
+        admissions: Admissions,
+        clock: Clock,
+        limits: OutboxLimits,
+    ) -> (Self, HubHandle) {
+        let (sender, mailbox) = mpsc::channel(MAILBOX_LEN);
+        let handle = HubHandle { mailbox: sender, next_socket: Arc::default(), limits };
+        let driver = Self {
+            hub,
+            negotiator,
+            media: media.0,
+            media_events: media.1,
+            admissions,
+            clock,
+            mailbox,
+            outboxes: HashMap::new(),
+            lookups: JoinSet::new(),
+        };
+        (driver, handle)
+    }
+
+    /// Runs until [`HubHandle::shutdown`], or until `cancelled`.
+    pub async fn run(mut self, cancelled: CancellationToken) {
+        loop {
+            self.perform().await;
+            let deadline = self.hub.poll_timeout();
+            tokio::select! {
+                biased;
+                () = cancelled.cancelled() => break,
+                Some(event) = self.media_events.recv() => {
+                    self.negotiator.handle_engine_event(event);
+                    self.pump_negotiator().await;
+                }
+                Some(Ok((ticket, outcome))) = self.lookups.join_next() => {
+                    self.hub.handle_authenticated(ticket, outcome, self.clock.now());
+                }
+                Some(input) = self.mailbox.recv() => {
+                    if let Some(done) = self.handle_input(input) {
+                        self.perform().await;
+                        self.outboxes.clear();
+                        // Nobody may be waiting any more; then nobody needs to know.
+                        let _ = done.send(());
+                        break;
+                    }
+                }
+                () = sleep_until(deadline) => self.hub.handle_timeout(self.clock.now()),
+            }
+        }
+    }
+
+    fn handle_input(&mut self, input: Input) -> Option<Stopped> {
+        let now = self.clock.now();
+        match input {
+            Input::Opened { socket, open, outbox } => {
+                self.outboxes.insert(socket, outbox);
+                self.hub.handle_socket_opened(socket, open, now);
+            }
+            Input::Frame { socket, frame } => self.hub.handle_frame(socket, frame, now),
+            Input::Malformed { socket } => self.hub.handle_malformed(socket, now),
+            Input::Lost { socket } => {
+                self.outboxes.remove(&socket);
+                self.hub.handle_socket_closed(socket, now);
+            }
+            Input::Shutdown { done } => {
+                self.hub.shutdown(now);
+                return Some(done);
+            }
+        }
+        None
+    }
+
+    /// Carries out the hub's effects until it has none left.
+    async fn perform(&mut self) {
+        while let Some(effect) = self.hub.poll_effect() {
+            match effect {
+                Effect::Send { socket, frame } => self.send(socket, frame),
+                Effect::Close { socket, code } => {
+                    if let Some(outbox) = self.outboxes.remove(&socket) {
+                        outbox.close(code);
+                    }
+                }
+                Effect::Authenticate { ticket, session, token } => {
+                    let admissions = self.admissions.clone();
+                    self.lookups
+                        .spawn(async move { (ticket, admissions.admit(&session, &token).await) });
+                }
+                Effect::Media { session: _, request } => {
+                    self.negotiator.handle_request(request);
+                    self.pump_negotiator().await;
+                }
+                Effect::Notice(notice) => log(&notice),
+            }
+        }
+    }
+
+    fn send(&mut self, socket: SocketKey, frame: bytes::Bytes) {
+        let Some(outbox) = self.outboxes.get(&socket) else { return };
+        match outbox.push(frame) {
+            Ok(()) => {}
+            Err(OutboxError::Gone) => debug!(socket = socket.0, "Frame for a websocket that is gone"),
+            Err(OutboxError::Full) => {
+                warn!(socket = socket.0, "Websocket does not keep up; closing it");
+                self.outboxes.remove(&socket);
+                self.hub.handle_socket_overflow(socket, self.clock.now());
+            }
+        }
+    }
+
+    /// Carries what the negotiator decided to the engine and to the hub.
+    async fn pump_negotiator(&mut self) {
+        while let Some(command) = self.negotiator.poll_command() {
+            self.media.command(command).await;
+        }
+        while let Some(event) = self.negotiator.poll_event() {
+            self.hub.handle_media(event, self.clock.now());
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One line for each thing an operator would tell a colleague.
+fn log(notice: &Notice) {
+    let (project, session) = (notice.project, &notice.session);
+    match &notice.event {
+        NoticeEvent::ConnectionCreated { connection, .. } => {
+            info!(project.id = %project, session.id = %session, connection.id = %connection, "Joined");
+        }
+        NoticeEvent::ConnectionDestroyed { connection, reason } => {
+            info!(project.id = %project, session.id = %session, connection.id = %connection, reason, "Left");
+        }
+        NoticeEvent::StreamCreated { connection, stream } => {
+            info!(project.id = %project, session.id = %session, connection.id = %connection, stream.id = %stream, "Published");
+        }
+        NoticeEvent::StreamDestroyed { connection, stream, reason } => {
+            info!(project.id = %project, session.id = %session, connection.id = %connection, stream.id = %stream, reason, "Unpublished");
+        }
+        NoticeEvent::SessionEnded => {
+            info!(project.id = %project, session.id = %session, "Session ended");
+        }
+    }
+}

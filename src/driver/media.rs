@@ -1,0 +1,202 @@
+//! The thread around the SFU's [`Engine`]: one per media worker, plain polling, no async runtime.
+//!
+//! The worker owns its socket and everything the engine knows. It never waits for anybody: what
+//! comes in is drained on every turn, and what it says upward is held back while nobody listens.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use super::dtls::DtlsHandle;
+use crate::clock::Clock;
+use crate::net::udp::BatchSocket;
+use crate::sfu::command::{Command, EngineEvent};
+use crate::sfu::datagram::{ReceiveSlab, SendSlab};
+use crate::sfu::engine::{DtlsResult, Engine, Outgoing};
+
+/// Commands and handshake results that may wait for a worker. When full, the sender waits; the
+/// worker drains them all on each turn, so that is no longer than one turn.
+const INPUTS_LEN: usize = 1024;
+
+/// Events that may wait for the hub. When full, they stay in the engine until there is room.
+const EVENTS_LEN: usize = 1024;
+
+/// Datagrams per receive call.
+const BATCH_LEN: usize = 64;
+
+/// Receive calls per turn before anything else gets its turn.
+const BATCHES_PER_TURN: usize = 4;
+
+/// Bytes of the send slab: small enough to stay in the second-level cache.
+const SEND_SLAB_LEN: usize = 256 * 1024;
+
+const SOCKET: Token = Token(0);
+const WAKE: Token = Token(1);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum Input {
+    Command(Command),
+    Dtls(DtlsResult),
+    Stop,
+}
+
+/// A handle to one media worker. The last thing to do with it is [`Self::stop`].
+#[derive(Debug, Clone)]
+pub struct MediaHandle {
+    inputs: mpsc::Sender<Input>,
+    waker: Arc<Waker>,
+}
+
+/// The worker's thread; joined on the way down.
+#[derive(Debug)]
+pub struct MediaThread {
+    thread: JoinHandle<()>,
+    /// Where the socket is bound, port included.
+    pub local_addr: SocketAddr,
+}
+
+impl MediaHandle {
+    /// Changes something in the engine.
+    pub async fn command(&self, command: Command) {
+        if self.inputs.send(Input::Command(command)).await.is_err() {
+            warn!("Command for a media worker that has stopped");
+        }
+        self.wake();
+    }
+
+    /// Ends the worker; nothing it was told before is lost, nothing after is heard.
+    pub async fn stop(&self) {
+        // An error means that it has stopped already.
+        let _ = self.inputs.send(Input::Stop).await;
+        self.wake();
+    }
+
+    /// For the handshake thread, which may wait.
+    pub(super) fn dtls_result(&self, result: DtlsResult) {
+        if self.inputs.blocking_send(Input::Dtls(result)).is_err() {
+            debug!("Handshake result for a media worker that has stopped");
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            error!(%error, "Cannot wake a media worker");
+        }
+    }
+}
+
+impl MediaThread {
+    /// Waits for the thread to end after [`MediaHandle::stop`].
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            error!("A media worker panicked");
+        }
+    }
+}
+
+/// A worker that is bound but does not run yet.
+#[derive(Debug)]
+pub struct MediaWorker {
+    socket: BatchSocket,
+    poll: Poll,
+    inputs: mpsc::Receiver<Input>,
+    handle: MediaHandle,
+}
+
+impl MediaWorker {
+    /// Binds the media port.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = BatchSocket::bind(address)?;
+        let poll = Poll::new()?;
+        let fd = socket.as_raw_fd();
+        poll.registry().register(&mut SourceFd(&fd), SOCKET, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let (sender, inputs) = mpsc::channel(INPUTS_LEN);
+        Ok(Self { socket, poll, inputs, handle: MediaHandle { inputs: sender, waker } })
+    }
+
+    /// Where the socket is bound, port included.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// A handle to what will run.
+    pub fn handle(&self) -> MediaHandle {
+        self.handle.clone()
+    }
+
+    /// Starts the thread.
+    pub fn start(
+        self,
+        engine: Engine,
+        dtls: DtlsHandle,
+        clock: Clock,
+    ) -> io::Result<(MediaThread, mpsc::Receiver<EngineEvent>)> {
+        let local_addr = self.local_addr()?;
+        let (events, receiver) = mpsc::channel(EVENTS_LEN);
+        let turn = Turn {
+            engine,
+            socket: self.socket,
+            poll: self.poll,
+            inputs: self.inputs,
+            dtls,
+            events,
+            clock,
+            received: ReceiveSlab::new(BATCH_LEN),
+            slab: SendSlab::new(SEND_SLAB_LEN),
+        };
+        let thread = std::thread::Builder::new().name("media-0".into()).spawn(move || turn.run())?;
+        info!(address = %local_addr, "Media port open");
+        Ok((MediaThread { thread, local_addr }, receiver))
+    }
+}
+
+/// All that the thread owns.
+struct Turn {
+    engine: Engine,
+    socket: BatchSocket,
+    poll: Poll,
+    inputs: mpsc::Receiver<Input>,
+    dtls: DtlsHandle,
+    events: mpsc::Sender<EngineEvent>,
+    clock: Clock,
+    received: ReceiveSlab,
+    slab: SendSlab,
+}
+
+impl Turn {
+    fn run(mut self) {
+        let mut wakeups = Events::with_capacity(8);
+        // Readiness is told once per change, so it is remembered until a receive call comes back
+        // empty-handed.
+        let mut readable = false;
+        loop {
+            let timeout = if readable { Some(Duration::ZERO) } else { self.time_left() };
+            if let Err(error) = self.poll.poll(&mut wakeups, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                error!(%error, "Media worker cannot poll; stopping");
+                return;
+            }
+            readable |= wakeups.iter().any(|event| event.token() == SOCKET);
+            if self.take_inputs().is_break() {
+                return;
+            }
+            if readable {
+                readable = self.take_datagrams();
+            }
+            self.take_time();
+            self.tell();
+        }
+    }
+}
