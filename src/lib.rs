@@ -1,6 +1,8 @@
 //! Parlor: a self-hosted video session server that speaks OpenTok's REST API and client signaling.
 
 pub mod clock;
+pub mod config;
+pub mod driver;
 pub mod entropy;
 pub mod hub;
 pub mod model;
@@ -8,3 +10,4 @@ pub mod rtp;
 pub mod sfu;
 pub mod signaling;
 pub mod srtp;
+pub mod telemetry;
