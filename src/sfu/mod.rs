@@ -12,6 +12,8 @@
 pub mod command;
 pub mod datagram;
 pub mod handshake;
+pub mod negotiator;
+pub mod sdp;
 
 use std::fmt;
 
