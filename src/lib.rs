@@ -6,6 +6,7 @@ pub mod driver;
 pub mod entropy;
 pub mod hub;
 pub mod model;
+pub mod net;
 pub mod rtp;
 pub mod sfu;
 pub mod signaling;
