@@ -12,7 +12,7 @@
 pub mod command;
 pub mod datagram;
 pub mod handshake;
-//pub mod stun;
+pub mod stun;
 
 use std::fmt;
 
