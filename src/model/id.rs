@@ -4,6 +4,7 @@
 //! section 1); all three are UUIDs, and only the canonical lower-case form is accepted, so that
 //! an id has one spelling.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -124,6 +126,13 @@ macro_rules! uuid_id {
                 let mut canonical = Uuid::encode_buffer();
                 let same = id.hyphenated().encode_lower(&mut canonical) == text;
                 same.then_some(Self(id)).ok_or(InvalidId)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                let text = Cow::<str>::deserialize(input)?;
+                text.parse().map_err(de::Error::custom)
             }
         }
     )*};
