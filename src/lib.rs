@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod db;
 pub mod entropy;
+pub mod http;
 pub mod hub;
 pub mod model;
 pub mod rtp;
