@@ -56,7 +56,7 @@ impl<'a> BindingRequest<'a> {
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
         if u16_at(datagram, 0)? != BINDING_REQUEST
             || u32_at(datagram, 4)? != MAGIC_COOKIE
-            || datagram.len() % 4 != 0
+            || !datagram.len().is_multiple_of(4)
             || datagram.len() != HEADER_LEN + usize::from(u16_at(datagram, 2)?)
         {
             return None;
