@@ -2,10 +2,13 @@
 
 pub mod clock;
 pub mod config;
+pub mod db;
 pub mod driver;
 pub mod entropy;
+pub mod http;
 pub mod hub;
 pub mod model;
+pub mod net;
 pub mod rtp;
 pub mod sfu;
 pub mod signaling;

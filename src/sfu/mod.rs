@@ -13,6 +13,7 @@ pub mod command;
 pub mod datagram;
 pub mod dtls;
 pub mod handshake;
+pub mod stun;
 pub mod negotiator;
 pub mod sdp;
 
