@@ -5,21 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtc::dtls::cipher_suite::CipherSuiteId;
-use rtc::dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
 use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
-use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::shared::TransportProtocol;
 use rtc::shared::error::Error;
 use tracing::{debug, error, trace};
 
-use super::certificate::{Certificate, is_promised};
+use super::certificate::Certificate;
 use super::hello::{self, HelloReader};
-use super::{DtlsError, Out};
+use super::{Out, policy};
 use crate::sfu::CloseReason;
 use crate::sfu::command::Fingerprint;
-use crate::sfu::handshake::SrtpKeys;
-use crate::srtp::{MasterKey, Profile};
+use crate::srtp::Profile;
 
 /// How long a handshake may take. As long as browsers wait for one.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,14 +41,6 @@ const REPEAT_INTERVAL: Duration = Duration::from_millis(150);
 /// The library tells associations apart by address. Here each has an endpoint of its own, so
 /// that the association outlives every change of path.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-
-/// For DTLS-SRTP key export (RFC 5764, 4.2).
-const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
-
-/// Lengths of SRTP keys and salts in bytes (RFC 5764, 4.1.2; RFC 7714, 12).
-const KEY_LEN: usize = 16;
-const SALT_LEN: usize = 14;
-const GCM_SALT_LEN: usize = 12;
 
 /// Why an association is over.
 #[derive(Debug, Clone, Copy)]
@@ -115,17 +103,6 @@ impl Flight {
     }
 }
 
-/// Whether the library would take this certificate.
-pub(super) fn check(certificate: &Certificate) -> Result<(), DtlsError> {
-    let nobody = Fingerprint {
-        algorithm: crate::sfu::command::FingerprintAlgorithm::Sha256,
-        digest: Vec::new(),
-    };
-    config(certificate, Arc::new(nobody), Profile::AeadAes128Gcm)
-        .map(|_| ())
-        .map_err(DtlsError)
-}
-
 impl Association {
     /// An association whose first datagram is about to come.
     pub(super) fn new(fingerprint: Arc<Fingerprint>, now: Instant) -> Self {
@@ -171,7 +148,7 @@ impl Association {
             true => Profile::AeadAes128Gcm,
             false => Profile::Aes128CmHmacSha1_80,
         };
-        let config = config(certificate, self.fingerprint.clone(), profile)
+        let config = policy::config(certificate, self.fingerprint.clone(), profile)
             .map_err(|error| failed(out, &error))?;
         let config = Some(Arc::new(config));
         self.endpoint = Some(Endpoint::new(PEER, TransportProtocol::UDP, config));
@@ -314,7 +291,8 @@ impl Association {
         let Some(endpoint) = &self.endpoint else {
             return Ok(());
         };
-        let keys = keys(endpoint, &self.fingerprint).map_err(|error| failed(out, &error))?;
+        let keys =
+            policy::keys(endpoint, PEER, &self.fingerprint).map_err(|error| failed(out, &error))?;
         self.stage = Stage::Established {
             late_handshakes: MAX_LATE_HANDSHAKES,
         };
@@ -322,70 +300,6 @@ impl Association {
         out.keys(keys);
         Ok(())
     }
-}
-
-fn config(
-    certificate: &Certificate,
-    promised: Arc<Fingerprint>,
-    profile: Profile,
-) -> Result<HandshakeConfig, Error> {
-    let profile = match profile {
-        Profile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-        Profile::Aes128CmHmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-    };
-    ConfigBuilder::default()
-        .with_crypto_provider(certificate.provider.clone())
-        .with_certificates(vec![certificate.inner.clone()])
-        .with_cipher_suites(vec![
-            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
-            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
-        ])
-        .with_srtp_protection_profiles(vec![profile])
-        .with_extended_master_secret(ExtendedMasterSecretType::Require)
-        // Trust comes from the hash in SDP, not from a chain (RFC 8827, 6.5).
-        .with_client_auth(ClientAuthType::RequireAnyClientCert)
-        .with_insecure_skip_verify(true)
-        .with_verify_peer_certificate(Some(Arc::new(move |chain, _| {
-            match is_promised(chain, &promised) {
-                true => Ok(()),
-                false => Err(Error::Other("not the promised certificate".to_owned())),
-            }
-        })))
-        .build(false, None)
-}
-
-fn keys(endpoint: &Endpoint, promised: &Fingerprint) -> Result<SrtpKeys, Error> {
-    let state = endpoint
-        .get_connection_state(PEER)
-        .ok_or(Error::HandshakeInProgress)?;
-    // The callback has seen it already; too much depends on it to trust that alone.
-    if !is_promised(&state.peer_certificates, promised) {
-        return Err(Error::Other("not the promised certificate".to_owned()));
-    }
-    let (profile, salt_len) = match state.srtp_protection_profile() {
-        SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm => (Profile::AeadAes128Gcm, GCM_SALT_LEN),
-        SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => {
-            (Profile::Aes128CmHmacSha1_80, SALT_LEN)
-        }
-        _ => return Err(Error::Other("no common SRTP profile".to_owned())),
-    };
-    let material = state.export_keying_material(EXPORTER, &[], 2 * (KEY_LEN + salt_len))?;
-    let (keys, salts) = material.as_ref().split_at(2 * KEY_LEN);
-    let master = |key: &[u8], salt: &[u8]| {
-        let mut master = MasterKey {
-            key: [0; KEY_LEN],
-            salt: [0; SALT_LEN],
-        };
-        master.key.copy_from_slice(key);
-        master.salt[..salt_len].copy_from_slice(salt);
-        master
-    };
-    // The client's half comes first, and we are the server.
-    Ok(SrtpKeys {
-        profile,
-        inbound: master(&keys[..KEY_LEN], &salts[..salt_len]),
-        outbound: master(&keys[KEY_LEN..], &salts[salt_len..]),
-    })
 }
 
 fn failed(out: &Out<'_>, error: &Error) -> Ended {

@@ -10,6 +10,7 @@
 mod association;
 mod certificate;
 mod hello;
+mod policy;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -44,7 +45,7 @@ impl Handshakes {
     ///
     /// Fails if the library cannot serve with this certificate.
     pub fn new(certificate: Certificate) -> Result<Self, DtlsError> {
-        association::check(&certificate)?;
+        policy::check(&certificate)?;
         Ok(Self {
             certificate,
             associations: HashMap::new(),
