@@ -17,3 +17,6 @@ pub mod reply;
 mod request;
 pub mod server;
 pub mod uri;
+
+#[cfg(test)]
+mod transcript;

@@ -514,3 +514,55 @@ struct Status<'a> {
 struct Notice {
     reason: &'static str,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::role::Role;
+
+    #[test]
+    fn a_signal_carries_its_sender_to_those_who_know_no_connections() {
+        let id = Uuid::nil();
+        let sender = ConnectionObject {
+            id: ConnectionId(id),
+            created_at_ms: 5,
+            data: "alice".into(),
+            role: Role::Subscriber,
+        };
+        let body = SignalBody {
+            kind: Some("chat".into()),
+            data: Some(RawJson::parse(r#"{"a": 1.0}"#.into()).unwrap()),
+        };
+        let event = ServerEvent::Signal {
+            to: None,
+            id,
+            body: &body,
+            sender: Some(&sender),
+        };
+        let expected = format!(
+            r#"{{"method":"signal","uri":"/v2/partner/7/session/S/signal/{id}","content":{{"#
+        ) + r#""type":"chat","data":{"a": 1.0},"connection":{"#
+            + &format!(r#""id":"{id}","creationTime":5,"data":"alice","#)
+            + r#""permissions":["subscribe"]}}}"#;
+        assert_eq!(
+            event.payload("7".parse().unwrap(), &"S".parse().unwrap()),
+            expected
+        );
+    }
+
+    #[test]
+    fn an_ended_connection_is_told_with_its_reason_and_an_empty_content() {
+        let connection = ConnectionId(Uuid::nil());
+        let event = ServerEvent::ConnectionDeleted {
+            connection,
+            reason: "forceDisconnected",
+        };
+        let expected = format!(
+            r#"{{"method":"deleted","uri":"/v2/partner/7/session/S/connection/{connection}","#
+        ) + r#""reason":"forceDisconnected","content":{}}"#;
+        assert_eq!(
+            event.payload("7".parse().unwrap(), &"S".parse().unwrap()),
+            expected
+        );
+    }
+}
