@@ -10,6 +10,7 @@
 pub mod channel;
 pub mod client;
 pub mod error;
+mod event;
 pub mod frame;
 pub mod json;
 pub mod object;
