@@ -5,3 +5,4 @@
 pub mod id;
 pub mod role;
 pub mod session;
+pub mod signal;
