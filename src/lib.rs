@@ -1,7 +1,9 @@
 //! Parlor: a self-hosted video session server that speaks OpenTok's REST API and client signaling.
 
 pub mod clock;
+pub mod db;
 pub mod entropy;
+pub mod http;
 pub mod hub;
 pub mod model;
 pub mod rtp;
