@@ -1,0 +1,10 @@
+//! Behaviour of the hub, seen from its clients.
+
+mod hostile;
+mod join;
+mod media;
+mod moderate;
+mod relay;
+mod resume;
+mod signal;
+mod streams;
