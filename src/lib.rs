@@ -4,6 +4,7 @@ pub mod clock;
 pub mod entropy;
 pub mod hub;
 pub mod model;
+pub mod net;
 pub mod rtp;
 pub mod sfu;
 pub mod signaling;

@@ -12,6 +12,7 @@
 pub mod command;
 pub mod datagram;
 pub mod handshake;
+pub mod stun;
 
 use std::fmt;
 
