@@ -23,7 +23,12 @@ struct Entry {
 impl Cache {
     /// An empty ring, which takes no memory before its first packet.
     pub(super) fn new(slots: usize, slot_len: usize) -> Self {
-        Self { slots, slot_len, entries: Vec::new(), chunks: Vec::new() }
+        Self {
+            slots,
+            slot_len,
+            entries: Vec::new(),
+            chunks: Vec::new(),
+        }
     }
 
     /// Keeps a copy of `packet`, over the one that was `slots` before it.
@@ -43,7 +48,10 @@ impl Cache {
         }
         let start = slot % CHUNK_SLOTS * self.slot_len;
         chunk[start..start + packet.len()].copy_from_slice(packet);
-        self.entries[slot] = Entry { sequence, len: packet.len() as u16 };
+        self.entries[slot] = Entry {
+            sequence,
+            len: packet.len() as u16,
+        };
     }
 
     /// The packet with this number, if it is still there.
@@ -79,7 +87,14 @@ mod tests {
         let mut cache = Cache::new(1024, 1500);
         assert_eq!(cache.get(5), None);
         cache.insert(5, b"x");
-        assert_eq!(cache.chunks.iter().filter(|chunk| !chunk.is_empty()).count(), 1);
+        assert_eq!(
+            cache
+                .chunks
+                .iter()
+                .filter(|chunk| !chunk.is_empty())
+                .count(),
+            1
+        );
     }
 
     #[test]

@@ -63,13 +63,18 @@ pub(super) enum Route {
 
 impl InboundTrack {
     pub(super) fn new(config: InboundTrackConfig) -> Self {
-        Self { config, streams: Vec::new(), selected: None }
+        Self {
+            config,
+            streams: Vec::new(),
+            selected: None,
+        }
     }
 
     /// Takes over a later offer; streams that are still declared go on.
     pub(super) fn update(&mut self, config: InboundTrackConfig) {
         if !config.ssrcs.is_empty() {
-            self.streams.retain(|stream| config.ssrcs.contains(&stream.ssrc));
+            self.streams
+                .retain(|stream| config.ssrcs.contains(&stream.ssrc));
         }
         for stream in &mut self.streams {
             if let Some((_, rtx)) = config.rtx_ssrcs.iter().find(|(m, _)| *m == stream.ssrc) {
@@ -95,12 +100,19 @@ impl InboundTrack {
     /// Whether the offer declared this SSRC for this track.
     pub(super) fn declares(&self, ssrc: u32) -> bool {
         self.config.ssrcs.contains(&ssrc)
-            || self.config.rtx_ssrcs.iter().any(|(media, rtx)| ssrc == *media || ssrc == *rtx)
+            || self
+                .config
+                .rtx_ssrcs
+                .iter()
+                .any(|(media, rtx)| ssrc == *media || ssrc == *rtx)
     }
 
     /// Whether a payload type is one of this track's.
     pub(super) fn has_payload_type(&self, pt: u8) -> bool {
-        self.config.codecs.iter().any(|codec| codec.pt == pt || codec.rtx_pt == Some(pt))
+        self.config
+            .codecs
+            .iter()
+            .any(|codec| codec.pt == pt || codec.rtx_pt == Some(pt))
     }
 
     /// Gives a new SSRC its place. `source` names the stream if one is made.
@@ -115,7 +127,10 @@ impl InboundTrack {
         if let Some((media, _)) = self.config.rtx_ssrcs.iter().find(|(_, rtx)| *rtx == ssrc) {
             // Retransmissions, or probing, before the first media: nothing to repair yet.
             let media = *media;
-            let stream = self.streams.iter().position(|stream| stream.ssrc == media)?;
+            let stream = self
+                .streams
+                .iter()
+                .position(|stream| stream.ssrc == media)?;
             return Some(Route::Rtx(stream));
         }
         let is_rtx = |codec: &InboundCodec| codec.rtx_pt == Some(header.payload_type);
@@ -123,7 +138,11 @@ impl InboundTrack {
             return self.learn_rtx(header, packet);
         }
         let rid = text_element(header, packet, self.config.extensions.rid);
-        let rtx = self.config.rtx_ssrcs.iter().find(|(media, _)| *media == ssrc);
+        let rtx = self
+            .config
+            .rtx_ssrcs
+            .iter()
+            .find(|(media, _)| *media == ssrc);
         let video = self.config.kind == MediaKind::Video;
         let (slots, slot_len) = if video { VIDEO_CACHE } else { AUDIO_CACHE };
         let stream = Stream {
@@ -149,7 +168,10 @@ impl InboundTrack {
     fn learn_rtx(&mut self, header: &Header, packet: &[u8]) -> Option<Route> {
         let rid = text_element(header, packet, self.config.extensions.repaired_rid);
         let index = match (rid, self.streams.len()) {
-            (Some(rid), _) => self.streams.iter().position(|s| s.rid.as_deref() == Some(rid))?,
+            (Some(rid), _) => self
+                .streams
+                .iter()
+                .position(|s| s.rid.as_deref() == Some(rid))?,
             (None, 1) => 0,
             _ => return None,
         };
@@ -161,7 +183,11 @@ impl InboundTrack {
         if self.streams.len() < MAX_STREAMS {
             return;
         }
-        let oldest = self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.last_at);
+        let oldest = self
+            .streams
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, stream)| stream.last_at);
         if let Some((index, _)) = oldest {
             self.streams.remove(index);
         }
@@ -175,7 +201,11 @@ impl InboundTrack {
     /// The payload type that retransmissions of payload type `rtx_pt` carry.
     pub(super) fn repaired_payload_type(&self, rtx_pt: u8) -> Option<u8> {
         let repairs = |codec: &&InboundCodec| codec.rtx_pt == Some(rtx_pt);
-        self.config.codecs.iter().find(repairs).map(|codec| codec.pt)
+        self.config
+            .codecs
+            .iter()
+            .find(repairs)
+            .map(|codec| codec.pt)
     }
 
     /// Whether the packets of stream `index` are forwarded: those of the newest one that is not
@@ -255,7 +285,11 @@ mod tests {
                 codec: Codec::Vp8,
                 clock_rate: 90_000,
             }],
-            extensions: ExtensionMap { rid: Some(2), repaired_rid: Some(3), ..Default::default() },
+            extensions: ExtensionMap {
+                rid: Some(2),
+                repaired_rid: Some(3),
+                ..Default::default()
+            },
         })
     }
 
@@ -299,7 +333,10 @@ mod tests {
         let mut layers = track(&[], &[]);
         learn(&mut layers, 10, 96, Some((2, b"f")), now);
         learn(&mut layers, 11, 96, Some((2, b"h")), now);
-        assert_eq!(learn(&mut layers, 21, 97, Some((3, b"h")), now), Some(Route::Rtx(1)));
+        assert_eq!(
+            learn(&mut layers, 21, 97, Some((3, b"h")), now),
+            Some(Route::Rtx(1))
+        );
         assert_eq!(learn(&mut layers, 22, 97, None, now), None);
     }
 
@@ -308,7 +345,13 @@ mod tests {
         let now = Clock::system().epoch().instant;
         let mut track = track(&[], &[]);
         for ssrc in 0..20u32 {
-            learn(&mut track, ssrc, 96, None, now + Duration::from_secs(ssrc.into()));
+            learn(
+                &mut track,
+                ssrc,
+                96,
+                None,
+                now + Duration::from_secs(ssrc.into()),
+            );
         }
         let ssrcs: Vec<_> = track.streams.iter().map(|stream| stream.ssrc).collect();
         assert_eq!(ssrcs, [16, 17, 18, 19]);

@@ -55,7 +55,11 @@ impl KeyframeRequests {
 }
 
 /// Whether a decoder can begin with this packet; `None` if its payload cannot be read.
-pub(super) fn starts_keyframe(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Option<bool> {
+pub(super) fn starts_keyframe(
+    codec: Codec,
+    payload: &[u8],
+    descriptor: Option<&[u8]>,
+) -> Option<bool> {
     if let Some(known) = descriptor.and_then(av1::descriptor_starts_keyframe) {
         return Some(known);
     }
@@ -104,7 +108,9 @@ mod tests {
     fn asking_in_vain_ends_until_somebody_asks_anew() {
         let (mut requests, now) = (KeyframeRequests::default(), now());
         requests.want();
-        let asked = (0..100).filter(|n| requests.poll(now + *n * 500 * MS)).count();
+        let asked = (0..100)
+            .filter(|n| requests.poll(now + *n * 500 * MS))
+            .count();
         assert_eq!(asked, usize::from(MAX_TRIES));
         requests.want();
         assert!(requests.poll(now + 100 * 500 * MS));
@@ -114,7 +120,10 @@ mod tests {
     fn a_dependency_descriptor_is_believed_before_the_payload() {
         let (key, delta) = ([0x80, 0, 1, 0x80], [0x80, 0, 1]);
         assert_eq!(starts_keyframe(Codec::Av1, &[0xff], Some(&key)), Some(true));
-        assert_eq!(starts_keyframe(Codec::Av1, &[0x08], Some(&delta)), Some(false));
+        assert_eq!(
+            starts_keyframe(Codec::Av1, &[0x08], Some(&delta)),
+            Some(false)
+        );
         assert_eq!(starts_keyframe(Codec::Vp8, &[], None), None);
     }
 }

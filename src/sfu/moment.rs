@@ -18,12 +18,19 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn new(now: Instant, epoch: Epoch) -> Self {
-        Self { now, epoch, abs_send_time: our_ntp(epoch, now).abs_send_time() }
+        Self {
+            now,
+            epoch,
+            abs_send_time: our_ntp(epoch, now).abs_send_time(),
+        }
     }
 
     /// Ticks of a clock of `rate` Hz since the engine's epoch.
     pub(super) fn ticks(&self, rate: u32) -> u64 {
-        let passed = self.now.saturating_duration_since(self.epoch.instant).as_micros() as u64;
+        let passed = self
+            .now
+            .saturating_duration_since(self.epoch.instant)
+            .as_micros() as u64;
         passed.wrapping_mul(u64::from(rate)) / 1_000_000
     }
 }

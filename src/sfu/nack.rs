@@ -50,7 +50,11 @@ struct Missing {
 
 impl Gaps {
     pub(super) fn new() -> Self {
-        Self { highest: None, missing: Vec::new(), rtt: INITIAL_RTT }
+        Self {
+            highest: None,
+            missing: Vec::new(),
+            rtt: INITIAL_RTT,
+        }
     }
 
     /// Takes note of an original packet.
@@ -70,13 +74,14 @@ impl Gaps {
         }
         if gap > 0 {
             self.forget_old(now);
-            self.missing.extend((highest + 1..sequence).map(|sequence| Missing {
-                sequence,
-                since: now,
-                due: now + REORDER_GRACE,
-                asked_at: None,
-                tries: 0,
-            }));
+            self.missing
+                .extend((highest + 1..sequence).map(|sequence| Missing {
+                    sequence,
+                    since: now,
+                    due: now + REORDER_GRACE,
+                    asked_at: None,
+                    tries: 0,
+                }));
             let excess = self.missing.len().saturating_sub(MAX_MISSING as usize);
             self.missing.drain(..excess);
         }
@@ -99,7 +104,9 @@ impl Gaps {
     /// Appends what is to be asked for now, in ascending order.
     pub(super) fn poll(&mut self, now: Instant, out: &mut Vec<u16>) {
         self.forget_old(now);
-        let pause = self.rtt.clamp(Duration::from_millis(20), Duration::from_millis(500));
+        let pause = self
+            .rtt
+            .clamp(Duration::from_millis(20), Duration::from_millis(500));
         for missing in self.missing.iter_mut().filter(|m| m.due <= now) {
             missing.tries += 1;
             missing.asked_at = Some(now);
@@ -141,7 +148,11 @@ pub(super) struct ResendLimit {
 
 impl ResendLimit {
     pub(super) fn new() -> Self {
-        Self { recent: Vec::new(), tokens: RESEND_BURST, filled_at: None }
+        Self {
+            recent: Vec::new(),
+            tokens: RESEND_BURST,
+            filled_at: None,
+        }
     }
 
     /// Whether packet `number` of `len` bytes may be sent again: once per round trip, and within
@@ -261,10 +272,14 @@ mod tests {
     #[test]
     fn resends_are_capped_by_bytes() {
         let (mut limit, now) = (ResendLimit::new(), now());
-        let sent = (0..1_000).filter(|n| limit.allow(*n, 1_000, 50 * MS, now)).count();
+        let sent = (0..1_000)
+            .filter(|n| limit.allow(*n, 1_000, 50 * MS, now))
+            .count();
         assert_eq!(sent, 125);
         let later = now + 100 * MS;
-        let sent = (1_000..2_000).filter(|n| limit.allow(*n, 1_000, 50 * MS, later)).count();
+        let sent = (1_000..2_000)
+            .filter(|n| limit.allow(*n, 1_000, 50 * MS, later))
+            .count();
         assert_eq!(sent, 25);
     }
 }

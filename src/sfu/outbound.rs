@@ -8,7 +8,7 @@ use super::moment::Moment;
 use super::nack::ResendLimit;
 use super::outlet::Outlet;
 use super::packet::{Extensions, Packet};
-use super::rewrite::Rewriter;
+use super::rewrite::{Original, Rewriter};
 use crate::rtp::extension::Element;
 use crate::rtp::header::{Header, Outgoing};
 use crate::srtp::Sealer;
@@ -16,9 +16,6 @@ use crate::srtp::Sealer;
 /// How long a subscriber waits for a key frame that can be recognised, before it gets what there
 /// is: its decoder may know better, as with payloads encrypted end to end.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Extensions we may write.
-const MAX_ELEMENTS: usize = 8;
 
 /// One `m=` section towards a subscriber.
 #[derive(Debug)]
@@ -116,17 +113,39 @@ impl OutboundTrack {
             if !self.may_join(packet, seen, at.now) {
                 return Forwarded::NeedsKeyframe;
             }
-            let Packet { source, sequence, timestamp, clock_rate, .. } = *packet;
-            self.rewriter.begin(source, sequence, timestamp, clock_rate, at.now);
+            let Packet {
+                source,
+                sequence,
+                timestamp,
+                clock_rate,
+                ..
+            } = *packet;
+            self.rewriter
+                .begin(source, sequence, timestamp, clock_rate, at.now);
             self.flow = Flow::On;
         }
-        let place = self.rewriter.rewrite(packet.source, packet.sequence, packet.timestamp, at.now);
+        let place = self
+            .rewriter
+            .rewrite(packet.source, packet.sequence, packet.timestamp, at.now);
         let Some((number, timestamp)) = place else {
             return Forwarded::Dropped;
         };
         let payload = &bytes[packet.payload.clone()];
-        let header = Sent { number, timestamp, payload_type: pt.outbound, ssrc: self.config.ssrc };
-        self.write(&header, packet.marker, &packet.extensions, bytes, payload, at, way);
+        let header = Sent {
+            number,
+            timestamp,
+            payload_type: pt.outbound,
+            ssrc: self.config.ssrc,
+        };
+        self.write(
+            &header,
+            packet.marker,
+            &packet.extensions,
+            bytes,
+            payload,
+            at,
+            way,
+        );
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload.len() as u32);
         Forwarded::Sent
@@ -145,45 +164,55 @@ impl OutboundTrack {
         }
     }
 
-    /// Sends packet `number` again from the publisher's copy. `may_reseal`: whether it may leave
-    /// under its old number where retransmissions are not agreed.
+    /// Sends a packet again from the publisher's copy, whose extensions are numbered as in `map`.
+    /// Returns whether it was sent.
     pub(super) fn resend(
         &mut self,
-        number: u16,
-        bytes: &[u8],
-        extensions: &ExtensionMap,
         resend: &Resend,
+        bytes: &[u8],
+        map: &ExtensionMap,
         scratch: &mut Vec<u8>,
         at: &Moment,
         way: &mut Way<'_, '_>,
     ) -> bool {
-        let Some(original) = self.rewriter.original(number) else {
-            return false;
-        };
         let Some(header) = Header::parse(bytes) else {
             return false;
         };
         let Some(pt) = self.payload_type(header.payload_type) else {
             return false;
         };
-        if !self.resends.allow(original.number, bytes.len(), resend.rtt, at.now) {
+        let original = &resend.original;
+        if !self
+            .resends
+            .allow(original.number, bytes.len(), resend.rtt, at.now)
+        {
             return false;
         }
-        let extensions = Extensions::read(&header, bytes, extensions);
+        let extensions = Extensions::read(&header, bytes, map);
         let payload = &bytes[header.payload.clone()];
         let timestamp = header.timestamp.wrapping_add(original.timestamp_offset);
         if let (Some(ssrc), Some(payload_type)) = (self.config.rtx_ssrc, pt.outbound_rtx) {
             self.rtx_sequence += 1;
             scratch.clear();
-            scratch.extend_from_slice(&number.to_be_bytes());
+            scratch.extend_from_slice(&(original.number as u16).to_be_bytes());
             scratch.extend_from_slice(payload);
-            let sent = Sent { number: self.rtx_sequence, timestamp, payload_type, ssrc };
+            let sent = Sent {
+                number: self.rtx_sequence,
+                timestamp,
+                payload_type,
+                ssrc,
+            };
             self.write(&sent, header.marker, &extensions, bytes, scratch, at, way);
             return true;
         }
         if resend.may_reseal {
             let (payload_type, ssrc) = (pt.outbound, self.config.ssrc);
-            let sent = Sent { number: original.number, timestamp, payload_type, ssrc };
+            let sent = Sent {
+                number: original.number,
+                timestamp,
+                payload_type,
+                ssrc,
+            };
             self.write(&sent, header.marker, &extensions, bytes, payload, at, way);
         }
         resend.may_reseal
@@ -194,7 +223,10 @@ impl OutboundTrack {
         all.find(|map| map.inbound == inbound).copied()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one packet's parts, from two callers")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one packet's parts, from two callers"
+    )]
     fn write(
         &self,
         sent: &Sent,
@@ -211,25 +243,37 @@ impl OutboundTrack {
             *way.transport_cc = way.transport_cc.wrapping_add(1);
         }
         let level = extensions.audio_level.map(|level| [level]);
-        let orientation = extensions.video_orientation.map(|orientation| [orientation]);
-        let descriptor = extensions.descriptor.clone().and_then(|range| bytes.get(range));
+        let orientation = extensions
+            .video_orientation
+            .map(|orientation| [orientation]);
+        let descriptor = extensions
+            .descriptor
+            .clone()
+            .and_then(|range| bytes.get(range));
 
-        let mut elements: [Element<'_>; MAX_ELEMENTS] = [(0, &[]); MAX_ELEMENTS];
+        let candidates = [
+            (map.mid, Some(self.config.mid.as_bytes())),
+            (map.abs_send_time, Some(&at.abs_send_time[..])),
+            (map.transport_cc, Some(&transport_cc[..])),
+            (map.audio_level, level.as_ref().map(|level| &level[..])),
+            (
+                map.video_orientation,
+                orientation.as_ref().map(|orientation| &orientation[..]),
+            ),
+            (
+                map.playout_delay,
+                extensions.playout_delay.as_ref().map(|delay| &delay[..]),
+            ),
+            (map.dependency_descriptor, descriptor),
+        ];
+        let mut elements: [Element<'_>; 7] = [(0, &[]); 7];
         let mut used = 0;
-        let mut add = |id: Option<u8>, data: Option<&_>| {
+        for (id, data) in candidates {
             if let (Some(id), Some(data)) = (id, data) {
                 elements[used] = (id, data);
                 used += 1;
             }
-        };
-        add(map.mid, Some(self.config.mid.as_bytes()));
-        add(map.abs_send_time, Some(&at.abs_send_time));
-        add(map.transport_cc, Some(&transport_cc));
-        add(map.audio_level, level.as_ref().map(|l| &l[..]));
-        add(map.video_orientation, orientation.as_ref().map(|o| &o[..]));
-        add(map.playout_delay, extensions.playout_delay.as_ref().map(|d| &d[..]));
-        add(map.dependency_descriptor, descriptor);
-
+        }
         let header = Outgoing {
             marker,
             payload_type: sent.payload_type,
@@ -238,13 +282,16 @@ impl OutboundTrack {
             ssrc: sent.ssrc,
             elements: &elements[..used],
         };
-        way.outlet.rtp(&header, payload, sent.number, way.sealer, way.to);
+        way.outlet
+            .rtp(&header, payload, sent.number, way.sealer, way.to);
     }
 }
 
-/// Limits on resending.
+/// What to send again, and within which limits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resend {
+    /// The packet.
+    pub(super) original: Original,
     /// A packet leaves once per round trip.
     pub(super) rtt: Duration,
     /// Whether a packet may leave under its old number.
@@ -306,7 +353,11 @@ mod tests {
         assert!(!joins(&mut track, &packet(1, Some(false)), now));
         assert!(joins(&mut track, &packet(2, Some(true)), now));
         let late = now + KEYFRAME_PATIENCE;
-        assert!(!joins(&mut track, &packet(3, Some(false)), late - Duration::from_millis(1)));
+        assert!(!joins(
+            &mut track,
+            &packet(3, Some(false)),
+            late - Duration::from_millis(1)
+        ));
         assert!(!joins(&mut track, &packet(3, Some(false)), late));
         assert!(joins(&mut track, &packet(4, Some(false)), late));
     }

@@ -25,12 +25,19 @@ pub(super) struct Buffers {
 
 impl Buffers {
     pub(super) fn new() -> Self {
-        Self { slab: SendSlab::new(SLAB_LEN), macs: MacQueue::new() }
+        Self {
+            slab: SendSlab::new(SLAB_LEN),
+            macs: MacQueue::new(),
+        }
     }
 
     /// Opens the way out for one turn; close it with [`Outlet::flush`].
     pub(super) fn outlet<'a>(&'a mut self, net: &'a mut dyn Transmit) -> Outlet<'a> {
-        Outlet { slab: &mut self.slab, macs: &mut self.macs, net }
+        Outlet {
+            slab: &mut self.slab,
+            macs: &mut self.macs,
+            net,
+        }
     }
 }
 
@@ -67,7 +74,9 @@ impl Outlet<'_> {
             let (datagram, rest) = plain.split_at(packets_len(plain));
             self.make_room();
             let len = sealer.seal_rtcp(datagram, self.slab.spare_mut());
-            self.slab.commit(len, to);
+            if len > 0 {
+                self.slab.commit(len, to);
+            }
             plain = rest;
         }
     }

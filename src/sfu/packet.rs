@@ -67,7 +67,11 @@ impl Extensions {
 }
 
 /// The value of element `id`, as text; for mid and rid.
-pub(super) fn text_element<'a>(header: &Header, packet: &'a [u8], id: Option<u8>) -> Option<&'a str> {
+pub(super) fn text_element<'a>(
+    header: &Header,
+    packet: &'a [u8],
+    id: Option<u8>,
+) -> Option<&'a str> {
     let id = id?;
     let (_, data) = header.elements(packet).find(|(found, _)| *found == id)?;
     std::str::from_utf8(data).ok()

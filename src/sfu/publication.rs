@@ -111,16 +111,24 @@ impl Publication {
         let len = srtp.opener.open_rtp(datagram).map_err(|_| Refused::Media)?;
         let bytes = datagram.get_mut(..len).ok_or(Refused::Malformed)?;
         let header = Header::parse(bytes).ok_or(Refused::Malformed)?;
-        let (track, route) = self.route(&header, bytes, at.now).ok_or(Refused::Malformed)?;
+        let (track, route) = self
+            .route(&header, bytes, at.now)
+            .ok_or(Refused::Malformed)?;
         let track = &mut self.tracks[track];
         let extensions = Extensions::read(&header, bytes, &track.config.extensions);
         if let Some(number) = extensions.transport_cc {
             self.arrivals.record(number, at.now);
         }
         let (index, original) = match route {
-            Route::Media(index) => {
-                (index, Original { header, start: 0, extensions, rtx: false })
-            }
+            Route::Media(index) => (
+                index,
+                Original {
+                    header,
+                    start: 0,
+                    extensions,
+                    rtx: false,
+                },
+            ),
             Route::Rtx(index) => match unwrap_rtx(track, index, &header, bytes) {
                 Some(original) => (index, original),
                 // Probing with nothing but padding.
@@ -132,18 +140,26 @@ impl Publication {
         let Some((start, packet)) = packet else {
             return Ok(false);
         };
-        self.pending.push(Pending { slot, start, packet });
+        self.pending.push(Pending {
+            slot,
+            start,
+            packet,
+        });
         Ok(true)
     }
 
     /// The track and stream of a packet: by SSRC, else mid, else a payload type that only one
     /// track has (RFC 8843, 9.2).
     fn route(&mut self, header: &Header, packet: &[u8], now: Instant) -> Option<(usize, Route)> {
-        let known = |(index, track): (usize, &InboundTrack)| Some((index, track.route(header.ssrc)?));
+        let known =
+            |(index, track): (usize, &InboundTrack)| Some((index, track.route(header.ssrc)?));
         if let Some(found) = self.tracks.iter().enumerate().find_map(known) {
             return Some(found);
         }
-        let declared = self.tracks.iter().position(|track| track.declares(header.ssrc));
+        let declared = self
+            .tracks
+            .iter()
+            .position(|track| track.declares(header.ssrc));
         let index = declared.or_else(|| {
             self.tracks.iter().position(|track| {
                 let mid = text_element(header, packet, track.config.extensions.mid);
@@ -157,13 +173,19 @@ impl Publication {
         })?;
         let source = self.next_source;
         self.next_source = self.next_source.wrapping_add(1);
-        Some((index, self.tracks[index].learn(header, packet, source, now)?))
+        Some((
+            index,
+            self.tracks[index].learn(header, packet, source, now)?,
+        ))
     }
 
     /// Takes a datagram of RTCP.
     pub(super) fn receive_rtcp(&mut self, datagram: &mut [u8], at: &Moment) -> Result<(), Refused> {
         let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
-        let len = srtp.opener.open_rtcp(datagram).map_err(|_| Refused::Media)?;
+        let len = srtp
+            .opener
+            .open_rtcp(datagram)
+            .map_err(|_| Refused::Media)?;
         for packet in Compound::new(&datagram[..len]) {
             let Rtcp::SenderReport { ssrc, info, .. } = packet else {
                 continue;
@@ -221,7 +243,10 @@ impl Publication {
         if self.subscribers.is_empty() {
             return next;
         }
-        let video = self.tracks.iter().filter(|track| track.config.kind == MediaKind::Video);
+        let video = self
+            .tracks
+            .iter()
+            .filter(|track| track.config.kind == MediaKind::Video);
         for stream in video.flat_map(|track| &track.streams) {
             let due = [stream.gaps.poll_timeout(), stream.keyframes.poll_timeout()];
             next = due.into_iter().flatten().fold(next, Instant::min);
@@ -240,7 +265,12 @@ fn receive(
     forwarded: bool,
     at: &Moment,
 ) -> Result<Option<(usize, Packet)>, Refused> {
-    let Original { header, start, extensions, rtx } = original;
+    let Original {
+        header,
+        start,
+        extensions,
+        rtx,
+    } = original;
     let codec = track.codec(header.payload_type).ok_or(Refused::Malformed)?;
     let (clock_rate, codec, kind) = (codec.clock_rate, codec.codec, track.config.kind);
     let selected = track.select(index, at.now);
@@ -299,7 +329,12 @@ fn unwrap_rtx(
     packet[8..12].copy_from_slice(&track.streams[index].ssrc.to_be_bytes());
     let header = Header::parse(packet)?;
     let extensions = Extensions::read(&header, packet, &track.config.extensions);
-    Some(Original { header, start: 2, extensions, rtx: true })
+    Some(Original {
+        header,
+        start: 2,
+        extensions,
+        rtx: true,
+    })
 }
 
 /// Receiver report, CNAME and, where the publisher has nothing better, REMB.
@@ -314,7 +349,9 @@ fn push_reports(
     let blocks: Vec<_> = streams.filter_map(|s| s.stats.block(s.ssrc, now)).collect();
     report::push_receiver_report(out, local_ssrc, &blocks);
     report::push_cname(out, &[local_ssrc], &Leg::Publisher(id).to_string());
-    let video = tracks.iter().find(|track| track.config.kind == MediaKind::Video);
+    let video = tracks
+        .iter()
+        .find(|track| track.config.kind == MediaKind::Video);
     if let Some(track) = video.filter(|track| track.config.extensions.transport_cc.is_none()) {
         let ssrcs: Vec<_> = track.streams.iter().map(|stream| stream.ssrc).collect();
         feedback::push_remb(out, local_ssrc, REMB, &ssrcs);

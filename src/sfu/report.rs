@@ -52,7 +52,10 @@ impl ReceiveStats {
         });
         Some(ReportBlock {
             ssrc,
-            fraction_lost: (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255) as u8,
+            fraction_lost: (lost_now * 256)
+                .checked_div(expected_now)
+                .unwrap_or(0)
+                .min(255) as u8,
             lost: i32::try_from(expected as i64 - self.received as i64).unwrap_or(i32::MAX),
             // The extender counts the first cycle as 1; a report starts at 0.
             highest: (self.highest as u32).wrapping_sub(1 << 16),
@@ -127,7 +130,12 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn info(ntp: u64, rtp_timestamp: u32) -> SenderInfo {
-        SenderInfo { ntp: Ntp(ntp), rtp_timestamp, packets: 0, octets: 0 }
+        SenderInfo {
+            ntp: Ntp(ntp),
+            rtp_timestamp,
+            packets: 0,
+            octets: 0,
+        }
     }
 
     #[test]
@@ -139,7 +147,10 @@ mod tests {
             stats.receive(sequence, 0, 0);
         }
         let block = stats.block(9, now).expect("packets came");
-        assert_eq!((block.fraction_lost, block.lost, block.highest), (64, 1, 13));
+        assert_eq!(
+            (block.fraction_lost, block.lost, block.highest),
+            (64, 1, 13)
+        );
         stats.receive(65_536 + 14, 0, 0);
         let block = stats.block(9, now).expect("packets came");
         assert_eq!((block.fraction_lost, block.lost), (0, 1));
@@ -167,8 +178,12 @@ mod tests {
         // The second report was on its way for longer: that must not matter.
         clock.observe(&video, epoch, epoch.instant + 1_090 * MS);
         let at = epoch.instant + 3_000 * MS;
-        let (_, a) = clock.translate(&audio, 48_000, epoch, at).expect("observed");
-        let (_, v) = clock.translate(&video, 90_000, epoch, at).expect("observed");
+        let (_, a) = clock
+            .translate(&audio, 48_000, epoch, at)
+            .expect("observed");
+        let (_, v) = clock
+            .translate(&video, 90_000, epoch, at)
+            .expect("observed");
         let (a_s, v_s) = (f64::from(a) / 48_000.0 - 1.0, f64::from(v) / 90_000.0 - 1.0);
         assert!((a_s - (v_s + 1.0)).abs() < 0.001, "{a_s} {v_s}");
     }
@@ -180,8 +195,9 @@ mod tests {
         clock.observe(&info(0, 0), epoch, epoch.instant);
         let jumped = info(500 << 32, 7);
         clock.observe(&jumped, epoch, epoch.instant + MS);
-        let (_, timestamp) =
-            clock.translate(&jumped, 90_000, epoch, epoch.instant + MS).expect("observed");
+        let (_, timestamp) = clock
+            .translate(&jumped, 90_000, epoch, epoch.instant + MS)
+            .expect("observed");
         assert_eq!(timestamp, 7);
     }
 

@@ -105,9 +105,15 @@ impl Rewriter {
         let Some(span) = self.current().filter(|span| span.source == source) else {
             return;
         };
-        let next_in = (self.highest + 1).checked_sub(span.first_out).map(|n| span.first_in + n);
+        let next_in = (self.highest + 1)
+            .checked_sub(span.first_out)
+            .map(|n| span.first_in + n);
         if next_in == Some(sequence) {
-            let moved = Span { first_in: sequence + 1, first_out: self.highest + 1, ..span };
+            let moved = Span {
+                first_in: sequence + 1,
+                first_out: self.highest + 1,
+                ..span
+            };
             if span.first_out > self.highest {
                 self.spans[self.used - 1] = moved;
                 return;

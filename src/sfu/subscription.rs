@@ -66,7 +66,9 @@ impl Subscription {
     pub(super) fn update(&mut self, config: SubscriptionConfig, entropy: &mut Entropy) {
         let mut old = std::mem::take(&mut self.tracks);
         for config in config.tracks {
-            let known = old.iter().position(|track| track.config.ssrc == config.ssrc);
+            let known = old
+                .iter()
+                .position(|track| track.config.ssrc == config.ssrc);
             self.tracks.push(match known {
                 Some(index) => {
                     let mut track = old.swap_remove(index);
@@ -110,8 +112,18 @@ impl Subscription {
         let Some((to, sealer)) = self.transport.outgoing() else {
             return outcome;
         };
-        let mut way = Way { to, sealer, transport_cc: &mut self.transport_cc, outlet };
-        for Pending { slot, start, packet } in pending {
+        let mut way = Way {
+            to,
+            sealer,
+            transport_cc: &mut self.transport_cc,
+            outlet,
+        };
+        for Pending {
+            slot,
+            start,
+            packet,
+        } in pending
+        {
             let mut tracks = self.tracks.iter_mut();
             let Some(track) = tracks.find(|track| track.config.kind == packet.kind) else {
                 continue;
@@ -136,7 +148,10 @@ impl Subscription {
         outlet: &mut Outlet<'_>,
     ) -> Result<Outcome, Refused> {
         let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
-        let len = srtp.opener.open_rtcp(datagram).map_err(|_| Refused::Media)?;
+        let len = srtp
+            .opener
+            .open_rtcp(datagram)
+            .map_err(|_| Refused::Media)?;
         let mut outcome = Outcome::default();
         for packet in Compound::new(&datagram[..len]) {
             match packet {
@@ -148,10 +163,11 @@ impl Subscription {
                     }
                 }
                 Rtcp::ReceiverReport { blocks } | Rtcp::SenderReport { blocks, .. } => {
-                    let ours = blocks.filter(|block| self.has_ssrc(block.ssrc));
-                    for block in ours {
-                        let rtt = round_trip(&block, at.epoch, at.now);
-                        self.downlink.report(&block, rtt);
+                    for block in blocks {
+                        if self.has_ssrc(block.ssrc) {
+                            let rtt = round_trip(&block, at.epoch, at.now);
+                            self.downlink.report(&block, rtt);
+                        }
                     }
                 }
                 Rtcp::TransportFeedback(feedback) => self.downlink.transport_feedback(&feedback),
@@ -192,17 +208,27 @@ impl Subscription {
         let Some(inbound) = publication.track(track.config.kind) else {
             return 0;
         };
-        let resend = Resend { rtt, may_reseal: srtp.may_reseal };
-        let transport_cc = &mut self.transport_cc;
-        let mut way = Way { to, sealer: &mut srtp.sealer, transport_cc, outlet };
+        let (may_reseal, map) = (srtp.may_reseal, &inbound.config.extensions);
+        let mut way = Way {
+            to,
+            sealer: &mut srtp.sealer,
+            transport_cc: &mut self.transport_cc,
+            outlet,
+        };
         let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
-            let copy = track.rewriter.original(*number).and_then(|original| {
-                inbound.stream(original.source)?.cache.get(original.sequence)
-            });
-            copy.is_some_and(|bytes| {
-                let extensions = &inbound.config.extensions;
-                track.resend(*number, bytes, extensions, &resend, scratch, at, &mut way)
-            })
+            let Some(original) = track.rewriter.original(*number) else {
+                return false;
+            };
+            let stream = inbound.stream(original.source);
+            let Some(bytes) = stream.and_then(|stream| stream.cache.get(original.sequence)) else {
+                return false;
+            };
+            let resend = Resend {
+                original,
+                rtt,
+                may_reseal,
+            };
+            track.resend(&resend, bytes, map, scratch, at, &mut way)
         });
         sent.count() as u64
     }

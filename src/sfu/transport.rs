@@ -117,7 +117,9 @@ impl Transport {
         let ice = all.find(|ice| {
             ice.local_ufrag == request.local_ufrag() && ice.remote_ufrag == request.remote_ufrag()
         })?;
-        request.verify(&ice.local_pwd).then_some(ice.local_pwd.as_str())
+        request
+            .verify(&ice.local_pwd)
+            .then_some(ice.local_pwd.as_str())
     }
 
     /// Takes note of an authentic check.
@@ -138,7 +140,10 @@ impl Transport {
             None => {
                 change.gained = true;
                 change.lost = self.make_room();
-                self.paths.push(Path { address: from, checked_at: now });
+                self.paths.push(Path {
+                    address: from,
+                    checked_at: now,
+                });
             }
         }
         if nominates || !self.selected.is_some_and(|at| self.is_alive(at, now)) {
@@ -167,7 +172,10 @@ impl Transport {
         if self.paths.len() < MAX_PATHS {
             return None;
         }
-        let others = self.paths.iter().filter(|path| Some(path.address) != self.selected);
+        let others = self
+            .paths
+            .iter()
+            .filter(|path| Some(path.address) != self.selected);
         let oldest = others.min_by_key(|path| path.checked_at)?.address;
         self.paths.retain(|path| path.address != oldest);
         Some(oldest)
@@ -276,7 +284,12 @@ pub(super) mod tests {
     fn old_credentials_end_with_the_first_check_that_uses_the_new_ones() {
         let (mut transport, now) = transport();
         assert_eq!(transport.restart(config("two").ice, now), None);
-        assert_eq!(transport.checked("one", true, address(1), now).retired_ufrag, None);
+        assert_eq!(
+            transport
+                .checked("one", true, address(1), now)
+                .retired_ufrag,
+            None
+        );
         let change = transport.checked("two", true, address(1), now);
         assert_eq!(change.retired_ufrag.as_deref(), Some("one"));
         assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["two"]);
@@ -286,7 +299,10 @@ pub(super) mod tests {
     fn a_second_restart_before_the_first_is_used_drops_the_oldest_credentials() {
         let (mut transport, now) = transport();
         transport.restart(config("two").ice, now);
-        assert_eq!(transport.restart(config("three").ice, now).as_deref(), Some("one"));
+        assert_eq!(
+            transport.restart(config("three").ice, now).as_deref(),
+            Some("one")
+        );
         assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["three", "two"]);
     }
 }
