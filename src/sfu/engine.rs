@@ -139,9 +139,14 @@ impl Engine {
 impl Core {
     fn command(&mut self, command: Command, now: Instant, outlet: &mut Outlet<'_>) {
         match command {
-            Command::AddPublication(config) | Command::UpdatePublication(config) => {
+            Command::AddPublication(config) => {
                 let leg = Leg::Publisher(config.id);
                 self.legs.add_publication(*config, &mut self.entropy, now);
+                self.arm(leg);
+            }
+            Command::UpdatePublication(config) => {
+                let leg = Leg::Publisher(config.id);
+                self.legs.update_publication(*config, now);
                 self.arm(leg);
             }
             Command::AddSubscription(config) => {

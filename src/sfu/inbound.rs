@@ -123,33 +123,41 @@ impl InboundTrack {
         source: u32,
         now: Instant,
     ) -> Option<Route> {
-        let ssrc = header.ssrc;
-        if let Some((media, _)) = self.config.rtx_ssrcs.iter().find(|(_, rtx)| *rtx == ssrc) {
-            // Retransmissions, or probing, before the first media: nothing to repair yet.
-            let media = *media;
-            let stream = self
-                .streams
-                .iter()
-                .position(|stream| stream.ssrc == media)?;
-            return Some(Route::Rtx(stream));
+        let pair = self
+            .config
+            .rtx_ssrcs
+            .iter()
+            .find(|(_, rtx)| *rtx == header.ssrc);
+        if let Some((media, _)) = pair.copied() {
+            // Browsers probe with retransmissions before the first media.
+            let known = self.streams.iter().position(|stream| stream.ssrc == media);
+            let index = known.unwrap_or_else(|| self.add_stream(media, None, source, now));
+            return Some(Route::Rtx(index));
         }
         let is_rtx = |codec: &InboundCodec| codec.rtx_pt == Some(header.payload_type);
         if self.config.codecs.iter().any(is_rtx) {
             return self.learn_rtx(header, packet);
         }
         let rid = text_element(header, packet, self.config.extensions.rid);
+        let index = self.add_stream(header.ssrc, rid.map(str::to_owned), source, now);
+        Some(Route::Media(index))
+    }
+
+    fn add_stream(&mut self, ssrc: u32, rid: Option<String>, source: u32, now: Instant) -> usize {
         let rtx = self
             .config
             .rtx_ssrcs
             .iter()
             .find(|(media, _)| *media == ssrc);
-        let video = self.config.kind == MediaKind::Video;
-        let (slots, slot_len) = if video { VIDEO_CACHE } else { AUDIO_CACHE };
+        let (slots, slot_len) = match self.config.kind {
+            MediaKind::Audio => AUDIO_CACHE,
+            MediaKind::Video => VIDEO_CACHE,
+        };
         let stream = Stream {
             source,
             ssrc,
             rtx_ssrc: rtx.map(|(_, rtx)| *rtx),
-            rid: rid.map(str::to_owned),
+            rid,
             numbers: Extender::default(),
             gaps: Gaps::new(),
             stats: ReceiveStats::default(),
@@ -161,7 +169,7 @@ impl InboundTrack {
         };
         self.make_room();
         self.streams.push(stream);
-        Some(Route::Media(self.streams.len() - 1))
+        self.streams.len() - 1
     }
 
     /// Retransmissions of an undeclared SSRC: by repaired rid, else of the only stream.
@@ -316,11 +324,11 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_pair_is_one_stream() {
+    fn a_declared_pair_is_one_stream_whichever_comes_first() {
         let now = Clock::system().epoch().instant;
         let mut track = track(&[10], &[(10, 20)]);
-        assert_eq!(learn(&mut track, 20, 97, None, now), None);
-        assert_eq!(learn(&mut track, 10, 96, None, now), Some(Route::Media(0)));
+        assert_eq!(learn(&mut track, 20, 97, None, now), Some(Route::Rtx(0)));
+        assert_eq!(track.route(10), Some(Route::Media(0)));
         assert_eq!(track.route(20), Some(Route::Rtx(0)));
     }
 

@@ -30,16 +30,22 @@ impl Legs {
         now: Instant,
     ) {
         let id = config.id;
-        if let Some(publication) = self.publications.get_mut(&id) {
-            let ice = config.transport.ice.clone();
-            publication.update(config);
-            self.restart_ice(Leg::Publisher(id), ice, now);
-            return;
+        if self.publications.contains_key(&id) {
+            return self.update_publication(config, now);
         }
-        self.by_ufrag
-            .insert(config.transport.ice.local_ufrag.clone(), Leg::Publisher(id));
+        let ufrag = config.transport.ice.local_ufrag.clone();
+        self.by_ufrag.insert(ufrag, Leg::Publisher(id));
         let publication = Publication::new(config, entropy.u32(), now);
         self.publications.insert(id, Box::new(publication));
+    }
+
+    /// Takes over a later offer. Nothing happens without the publication.
+    pub(super) fn update_publication(&mut self, config: PublicationConfig, now: Instant) {
+        let (id, ice) = (config.id, config.transport.ice.clone());
+        if let Some(publication) = self.publications.get_mut(&id) {
+            publication.update(config);
+            self.restart_ice(Leg::Publisher(id), ice, now);
+        }
     }
 
     /// Adds a subscription, or updates the one with this id. Nothing happens without its

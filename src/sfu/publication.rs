@@ -287,7 +287,7 @@ fn receive(
     let payload = &packet[header.payload.clone()];
     let descriptor = extensions.descriptor.clone().map(|range| &packet[range]);
     let keyframe = match payload {
-        [] => Some(false),
+        [] => Some(kind == MediaKind::Audio),
         payload => starts_keyframe(codec, payload, descriptor),
     };
     if keyframe == Some(true) {

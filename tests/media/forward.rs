@@ -6,7 +6,7 @@ use parlor::rtp::ntp::Ntp;
 use parlor::rtp::rtcp::report::{SenderInfo, push_sender_report};
 use parlor::rtp::rtcp::{Compound, Rtcp};
 use parlor::sfu::command::Command;
-use parlor::sfu::{SubscriptionId, Wanted};
+use parlor::sfu::{PublicationId, SubscriptionId, Wanted};
 use parlor::srtp::Profile;
 
 use crate::world::*;
@@ -14,16 +14,13 @@ use crate::world::*;
 const MS: Duration = Duration::from_millis(1);
 
 fn pli_count(feedback: &[Vec<u8>]) -> usize {
+    pli_count_of(feedback, VIDEO_SSRC)
+}
+
+fn pli_count_of(feedback: &[Vec<u8>], ssrc: u32) -> usize {
     let packets = feedback.iter().flat_map(|datagram| Compound::new(datagram));
     packets
-        .filter(|packet| {
-            matches!(
-                packet,
-                Rtcp::Pli {
-                    media_ssrc: VIDEO_SSRC
-                }
-            )
-        })
+        .filter(|packet| *packet == Rtcp::Pli { media_ssrc: ssrc })
         .count()
 }
 
@@ -274,4 +271,42 @@ fn video_that_cannot_be_read_is_forwarded_from_the_next_frame_on() {
         world.receive_one(&packet, publisher.address);
     }
     assert_eq!(subscriber.open(&mut world.net).0.len(), 3);
+}
+
+#[test]
+fn a_stream_that_replaces_another_goes_on_where_that_ended() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let mut subscriber = world.subscriber(1, 1, 11, CM);
+    let packet = publisher.video(1, true);
+    world.receive_one(&packet, publisher.address);
+    let mut config = publication(PublicationId(1), publisher.transport());
+    config.tracks[1].ssrcs = vec![4_000];
+    config.tracks[1].rtx_ssrcs = vec![(4_000, 4_001)];
+    world.command(Command::UpdatePublication(Box::new(config)));
+    world.advance(100 * MS);
+    for (index, keyframe) in [(30_000, false), (30_001, true)] {
+        let payload = vp8(index, keyframe);
+        let packet = publisher.rtp((4_000, VP8), index, 500, &[], &payload);
+        world.receive_one(&packet, publisher.address);
+    }
+    assert_eq!(pli_count_of(&publisher.open(&mut world.net).1, 4_000), 1);
+    let (media, _) = subscriber.open(&mut world.net);
+    assert_eq!(media.len(), 2);
+    let (before, after) = (&media[0].header, &media[1].header);
+    assert_eq!(after.ssrc, before.ssrc);
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+    assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 9_000);
+}
+
+#[test]
+fn an_update_of_a_publication_that_is_gone_does_nothing() {
+    let mut world = World::new();
+    let publisher = world.publisher(1, 1, CM);
+    world.command(Command::Remove(publisher.leg));
+    let config = publication(PublicationId(1), publisher.transport());
+    world.command(Command::UpdatePublication(Box::new(config)));
+    world.net.sent.clear();
+    world.check(&publisher);
+    assert_eq!(world.net.sent, []);
 }
