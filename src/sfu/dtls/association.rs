@@ -169,8 +169,9 @@ impl Association {
         };
         let result = guarded(|| endpoint.handle_timeout(PEER, now));
         self.transmit(now, out);
+        result.map_err(|error| failed(out, &error))?;
         self.resend_if_older_than(RESEND_INTERVAL, now, out);
-        result.map_err(|error| failed(out, &error))
+        Ok(())
     }
 
     /// Says good-bye, if there is anybody to say it to.
@@ -231,7 +232,7 @@ impl Association {
         };
         let result = guarded(|| endpoint.read(now, PEER, None, bytes.into()));
         // Also after an error: an alert for the peer may be among it.
-        if !self.transmit(now, out) {
+        if !self.transmit(now, out) && result.is_ok() {
             self.resend_if_older_than(REPEAT_INTERVAL, now, out);
         }
         let events = match result {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rtc::dtls::cipher_suite::CipherSuiteId;
 use rtc::dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
@@ -17,6 +18,10 @@ use crate::srtp::{MasterKey, Profile};
 
 /// For DTLS-SRTP key export (RFC 5764, 4.2).
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
+
+/// How often the library sends a flight again by itself. It gives up after seven times, which
+/// must not be before our own patience ends; what needs to be quicker is up to the association.
+const LIBRARY_RESEND_INTERVAL: Duration = Duration::from_secs(4);
 
 /// Lengths of SRTP keys and salts in bytes (RFC 5764, 4.1.2; RFC 7714, 12).
 const KEY_LEN: usize = 16;
@@ -52,6 +57,7 @@ pub(super) fn config(
             CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
         ])
         .with_srtp_protection_profiles(vec![profile])
+        .with_flight_interval(LIBRARY_RESEND_INTERVAL)
         .with_extended_master_secret(ExtendedMasterSecretType::Require)
         // Trust comes from the hash in SDP, not from a chain (RFC 8827, 6.5).
         .with_client_auth(ClientAuthType::RequireAnyClientCert)
