@@ -13,7 +13,6 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::entropy::Entropy;

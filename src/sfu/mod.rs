@@ -14,9 +14,9 @@ pub mod datagram;
 pub mod dtls;
 pub mod engine;
 pub mod handshake;
-pub mod stun;
 pub mod negotiator;
 pub mod sdp;
+pub mod stun;
 
 mod cache;
 mod counters;
