@@ -4,11 +4,12 @@
 //! section 1); all three are UUIDs, and only the canonical lower-case form is accepted, so that
 //! an id has one spelling.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
 /// A text that is not an identifier of the wanted kind.
@@ -100,6 +101,13 @@ macro_rules! uuid_id {
                 let mut canonical = Uuid::encode_buffer();
                 let same = id.hyphenated().encode_lower(&mut canonical) == text;
                 same.then_some(Self(id)).ok_or(InvalidId)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                let text = Cow::<str>::deserialize(input)?;
+                text.parse().map_err(de::Error::custom)
             }
         }
     )*};
