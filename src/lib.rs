@@ -1,8 +1,10 @@
 //! Parlor: a self-hosted video session server that speaks OpenTok's REST API and client signaling.
 
 pub mod clock;
+pub mod db;
 pub mod entropy;
 pub mod hub;
+pub mod load;
 pub mod model;
 pub mod rtp;
 pub mod sfu;

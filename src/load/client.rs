@@ -51,7 +51,9 @@ pub(super) struct Client {
 impl Client {
     /// Joins, and waits for the session's state.
     pub(super) async fn join(ticket: Ticket, clock: Clock) -> Result<Self> {
-        timeout(JOIN_PATIENCE, Self::try_join(ticket, clock)).await.context("joining timed out")?
+        timeout(JOIN_PATIENCE, Self::try_join(ticket, clock))
+            .await
+            .context("joining timed out")?
     }
 
     async fn try_join(ticket: Ticket, clock: Clock) -> Result<Self> {
@@ -64,15 +66,25 @@ impl Client {
         let (socket, _) = tokio_tungstenite::client_async(url, stream).await?;
         let base = format!("/v2/partner/{}/session/{}", ticket.project, ticket.session);
         let address = ticket.connection.to_string();
-        let mut client = Self { socket, base, address, clock, fan_out: Histogram::new() };
+        let mut client = Self {
+            socket,
+            base,
+            address,
+            clock,
+            fan_out: Histogram::new(),
+        };
         let hello = vec![
             ("uniqueId".to_owned(), client.address.clone()),
             (header::TRANSACTION_ID.to_owned(), client.address.clone()),
             ("notifyDisconnectAddress".to_owned(), SYMPHONY.to_owned()),
         ];
-        client.send(FrameKind::Connect, vec![], hello, String::new()).await?;
+        client
+            .send(FrameKind::Connect, vec![], hello, String::new())
+            .await?;
         let topic = vec![client.base.clone()];
-        client.send(FrameKind::Subscribe, topic, vec![], String::new()).await?;
+        client
+            .send(FrameKind::Subscribe, topic, vec![], String::new())
+            .await?;
         client.create_connection(ticket.token).await?;
         client.await_state().await?;
         Ok(client)
@@ -88,7 +100,8 @@ impl Client {
         let mut headers = self.message_headers(self.address.clone());
         headers.push((header::TOKEN.to_owned(), token));
         let to = vec![SYMPHONY.to_owned()];
-        self.send(FrameKind::Message, to, headers, create.to_string()).await
+        self.send(FrameKind::Message, to, headers, create.to_string())
+            .await
     }
 
     async fn await_state(&mut self) -> Result<()> {
@@ -108,7 +121,10 @@ impl Client {
 
     /// Takes part until `signals` ends: each is one to send to everybody, named by its id.
     /// Returns how long signals took from their sender to here.
-    pub(super) async fn take_part(mut self, mut signals: mpsc::Receiver<Uuid>) -> Result<Histogram> {
+    pub(super) async fn take_part(
+        mut self,
+        mut signals: mpsc::Receiver<Uuid>,
+    ) -> Result<Histogram> {
         let mut keepalive = tokio::time::interval(KEEPALIVE);
         keepalive.tick().await;
         loop {
@@ -134,7 +150,6 @@ impl Client {
     /// A signal whose data is when it was sent.
     async fn signal(&mut self, id: Uuid) -> Result<()> {
         let sent = self.since_start().as_nanos().to_string();
-        let id = Entropic::uuid(&self.address, &sent);
         let signal = json!({
             "method": "signal",
             "uri": format!("{}/signal/{id}", self.base),
@@ -142,31 +157,43 @@ impl Client {
         });
         let headers = self.message_headers(id.to_string());
         let to = vec![SYMPHONY.to_owned()];
-        self.send(FrameKind::Message, to, headers, signal.to_string()).await
+        self.send(FrameKind::Message, to, headers, signal.to_string())
+            .await
     }
 
     fn measure(&mut self, frame: &Frame) {
-        let Some((_, rest)) = frame.payload.split_once(r#""data":""#) else { return };
+        let Some((_, rest)) = frame.payload.split_once(r#""data":""#) else {
+            return;
+        };
         let Some(sent) = rest.split_once('"').and_then(|(text, _)| text.parse().ok()) else {
             return;
         };
-        let took = self.since_start().saturating_sub(Duration::from_nanos(sent));
+        let took = self
+            .since_start()
+            .saturating_sub(Duration::from_nanos(sent));
         self.fan_out.add(took);
     }
 
     async fn acknowledge(&mut self, frame: &Frame) -> Result<()> {
-        let Some(transaction) = frame.header(header::TRANSACTION_ID) else { return Ok(()) };
-        let to = frame.header(header::FROM_ADDRESS).unwrap_or(SYMPHONY).to_owned();
+        let Some(transaction) = frame.header(header::TRANSACTION_ID) else {
+            return Ok(());
+        };
+        let to = frame
+            .header(header::FROM_ADDRESS)
+            .unwrap_or(SYMPHONY)
+            .to_owned();
         let headers = vec![
             (header::TRANSACTION_ID.to_owned(), transaction.to_owned()),
             (header::FROM_ADDRESS.to_owned(), self.address.clone()),
         ];
-        self.send(FrameKind::Status, vec![to], headers, String::new()).await
+        self.send(FrameKind::Status, vec![to], headers, String::new())
+            .await
     }
 
     async fn leave(mut self) -> Result<Histogram> {
         let last = vec![(header::RECONNECT.to_owned(), String::new())];
-        self.send(FrameKind::Disconnect, vec![], last, String::new()).await?;
+        self.send(FrameKind::Disconnect, vec![], last, String::new())
+            .await?;
         self.socket.close(None).await?;
         Ok(self.fan_out)
     }
@@ -175,7 +202,10 @@ impl Client {
         vec![
             (header::TRANSACTION_ID.to_owned(), transaction),
             (header::FROM_ADDRESS.to_owned(), self.address.clone()),
-            (header::CONTENT_TYPE.to_owned(), "application/x-raptor+v2".to_owned()),
+            (
+                header::CONTENT_TYPE.to_owned(),
+                "application/x-raptor+v2".to_owned(),
+            ),
         ]
     }
 
@@ -186,13 +216,23 @@ impl Client {
         headers: Vec<(String, String)>,
         payload: String,
     ) -> Result<()> {
-        let frame = Frame { kind, addresses, headers, payload };
+        let frame = Frame {
+            kind,
+            addresses,
+            headers,
+            payload,
+        };
         Ok(self.socket.send(Message::Binary(frame.encode())).await?)
     }
 
     async fn receive(&mut self) -> Result<Frame> {
         loop {
-            match self.socket.next().await.context("the server closed the websocket")?? {
+            match self
+                .socket
+                .next()
+                .await
+                .context("the server closed the websocket")??
+            {
                 Message::Binary(bytes) => return decode(&bytes),
                 Message::Close(frame) => bail!("the server closed the websocket: {frame:?}"),
                 _ => {}

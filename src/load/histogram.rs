@@ -68,7 +68,10 @@ mod tests {
         }
         let check = |quantile: f64, expected_ms: f64| {
             let found = all.quantile_ms(quantile);
-            assert!((found / expected_ms - 1.0).abs() < 0.021, "{quantile}: {found}");
+            assert!(
+                (found / expected_ms - 1.0).abs() < 0.021,
+                "{quantile}: {found}"
+            );
         };
         check(0.5, 500.0);
         check(0.95, 950.0);

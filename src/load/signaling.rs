@@ -73,7 +73,11 @@ struct Quantiles {
 impl From<&Histogram> for Quantiles {
     fn from(of: &Histogram) -> Self {
         let round = |quantile| (of.quantile_ms(quantile) * 1000.0).round() / 1000.0;
-        Self { p50: round(0.5), p95: round(0.95), p99: round(0.99) }
+        Self {
+            p50: round(0.5),
+            p95: round(0.95),
+            p99: round(0.99),
+        }
     }
 }
 
@@ -92,18 +96,27 @@ pub async fn run(load: SignalingLoad, clock: Clock, mut entropy: Entropy) -> Res
     ensure!(load.joins_per_second > 0, "nobody ever joins");
     let files = u64::from(load.connections) + OTHER_FILES;
     let limit = rlimit::increase_nofile_limit(files).context("cannot raise the file limit")?;
-    ensure!(limit >= files, "{files} open files are needed, the system allows {limit}");
+    ensure!(
+        limit >= files,
+        "{files} open files are needed, the system allows {limit}"
+    );
 
     let target = Arc::new(Target::find(load.target.clone(), clock).await?);
     let memory_before = target.memory();
     let mut clients = join_all(&load, &target, clock, &mut entropy).await?;
-    let grown = target.memory().zip(memory_before).map(|(now, then)| now.saturating_sub(then));
+    let grown = target
+        .memory()
+        .zip(memory_before)
+        .map(|(now, then)| now.saturating_sub(then));
 
     let cpu_before = target.cpu_time();
     let sent = signal_all(&load, &clients, &mut entropy).await;
     let senders = std::mem::take(&mut clients.senders);
     let received = leave_all(clients.tasks, senders).await?;
-    let cpu = target.cpu_time().zip(cpu_before).map(|(now, then)| now.saturating_sub(then));
+    let cpu = target
+        .cpu_time()
+        .zip(cpu_before)
+        .map(|(now, then)| now.saturating_sub(then));
     let deliveries = received.count().max(1) as f64;
     let report = Report {
         connections: load.connections,
@@ -158,13 +171,10 @@ async fn join_all(
     Ok(clients)
 }
 
-fn ticket(
-    target: &Target,
-    session: &str,
-    clock: Clock,
-    entropy: &mut Entropy,
-) -> Result<Ticket> {
-    let id: SessionId = session.parse().context("the server's session id is not one")?;
+fn ticket(target: &Target, session: &str, clock: Clock, entropy: &mut Entropy) -> Result<Ticket> {
+    let id: SessionId = session
+        .parse()
+        .context("the server's session id is not one")?;
     let now_s = clock.unix_ms() / 1000;
     Ok(Ticket {
         authority: target.authority.clone(),

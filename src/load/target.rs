@@ -69,7 +69,9 @@ impl Target {
                 (Some(own), ready.url, ready.api_key, ready.api_secret, pid)
             }
         };
-        let authority = url.strip_prefix("http://").context("the URL must begin with http://")?;
+        let authority = url
+            .strip_prefix("http://")
+            .context("the URL must begin with http://")?;
         let id = key.parse().context("the API key is not one")?;
         let secret: Secret = secret.parse().context("the secret is not one")?;
         let project = Project {
@@ -124,7 +126,9 @@ impl Target {
     /// Resident memory of the server in bytes, where it can be seen (Linux).
     pub(super) fn memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(kib * 1024)
     }
@@ -155,7 +159,15 @@ impl OwnServer {
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir(&dir).context("cannot make a temporary folder")?;
         let child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--data"])
+            .args([
+                "serve",
+                "--dev",
+                "--http",
+                "127.0.0.1:0",
+                "--media",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(&dir)
             .arg("--ready-file")
             .arg(ready_file(&dir))

@@ -6,11 +6,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
+
+use crate::entropy::Entropy;
 
 /// A text that is not an identifier of the wanted kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +55,32 @@ impl FromStr for ProjectId {
     }
 }
 
-/// A session id as issued by this server; opaque to everything but `model::session`.
+/// A session id as issued by this server; opaque once it is issued.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Arc<str>);
 
 impl SessionId {
     /// Longest session id in bytes (`protocol/rest.md`, 22).
     pub const MAX_LEN: usize = 255;
+
+    /// A new id that every SDK can read the API key from (`protocol/rest.md`, 4.3).
+    ///
+    /// The random part has 142 bits: whoever knows an id needs only a token to join. The rest is
+    /// written in an alphabet whose base64url never has a `_`, which one SDK splits at, and has a
+    /// `-` only where a group of four ends, which another needs.
+    pub fn issue(
+        project: ProjectId,
+        location: Option<Ipv4Addr>,
+        created_at_ms: i64,
+        relayed: bool,
+        entropy: &mut Entropy,
+    ) -> Self {
+        let location = location.map_or_else(String::new, |address| address.to_string());
+        let random = entropy.alphanumeric(24);
+        let (version, flags) = if relayed { (1, "P") } else { (2, "") };
+        let clear = format!("1~{project}~{location}~{created_at_ms}~{random}~{flags}~~");
+        Self(format!("{version}_{}", BASE64_URL_SAFE_NO_PAD.encode(clear)).into())
+    }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
@@ -126,6 +150,10 @@ uuid_id! {
 
 #[cfg(test)]
 mod tests {
+    use base64::alphabet::STANDARD;
+    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+    use base64::prelude::BASE64_URL_SAFE;
+
     use super::*;
 
     #[test]
@@ -149,5 +177,107 @@ mod tests {
         assert!(id.to_uppercase().parse::<ConnectionId>().is_err());
         assert!(id.replace('-', "").parse::<ConnectionId>().is_err());
         assert!("".parse::<ConnectionId>().is_err());
+    }
+
+    /// Session ids with and without a location, of both kinds, with keys of every length.
+    fn issued() -> impl Iterator<Item = (ProjectId, SessionId)> {
+        let mut entropy = Entropy::from_seed(7);
+        (0..1000).map(move |n| {
+            let digits = 1 + n % 9;
+            let key = 10_i32.pow(digits) - 1 - i32::try_from(entropy.below(9)).unwrap();
+            let project = ProjectId::new(key).unwrap();
+            let location = n.is_multiple_of(3).then(|| Ipv4Addr::from(entropy.u32()));
+            let relayed = n.is_multiple_of(2);
+            let at = 1_700_000_000_000 + i64::from(entropy.u32());
+            let id = SessionId::issue(project, location, at, relayed, &mut entropy);
+            (project, id)
+        })
+    }
+
+    /// Base64 as forgiving decoders take it: padded or not, and whatever is left over at the end.
+    fn lenient(text: &str) -> Option<Vec<u8>> {
+        let config = GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true);
+        GeneralPurpose::new(&STANDARD, config).decode(text).ok()
+    }
+
+    fn fields(bytes: &[u8]) -> Vec<String> {
+        let text = std::str::from_utf8(bytes).unwrap();
+        text.split('~').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_issued_session_id_is_a_valid_one_and_ascii() {
+        for (_, id) in issued() {
+            assert_eq!(id.as_str().parse(), Ok(id.clone()));
+            let clear = BASE64_URL_SAFE_NO_PAD.decode(&id.as_str()[2..]).unwrap();
+            assert!(clear.iter().all(|b| (b' '..0x7f).contains(b)), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_node_sdk_finds_the_key_in_field_one() {
+        for (project, id) in issued() {
+            let body = id.as_str()[2..].replace('-', "+").replace('_', "/");
+            assert_eq!(fields(&lenient(&body).unwrap())[1], project.to_string());
+        }
+    }
+
+    #[test]
+    fn the_python_sdk_finds_the_key_after_padding_base64url() {
+        for (project, id) in issued() {
+            let mut body = id.as_str()[2..].to_owned();
+            while !body.len().is_multiple_of(4) {
+                body.push('=');
+            }
+            let clear = BASE64_URL_SAFE.decode(body).unwrap();
+            assert!(fields(&clear).contains(&project.to_string()));
+        }
+    }
+
+    #[test]
+    fn the_java_and_ruby_sdks_find_the_key_in_what_they_decode() {
+        for (project, id) in issued() {
+            let body = id.as_str()[2..].replace('-', "+").replace('_', "/");
+            let clear = lenient(&body).unwrap();
+            assert!(fields(&clear).contains(&project.to_string()), "Java");
+            let text = String::from_utf8(clear).unwrap();
+            assert!(text.contains(&project.to_string()), "Ruby");
+        }
+    }
+
+    #[test]
+    fn the_php_sdk_finds_the_key_though_it_decodes_piece_by_piece() {
+        for (project, id) in issued() {
+            let pieces = id.as_str()[2..]
+                .split('-')
+                .map(|piece| lenient(piece).unwrap());
+            let found = pieces
+                .flat_map(|piece| fields(&piece))
+                .any(|f| f == project.to_string());
+            assert!(found, "{id}");
+        }
+    }
+
+    #[test]
+    fn the_dotnet_sdk_finds_the_key_though_it_splits_at_underscores() {
+        for (project, id) in issued() {
+            let text = id.as_str().replace('-', "+");
+            let [_, body] = text.split('_').collect::<Vec<_>>().try_into().unwrap();
+            let fields = fields(&lenient(body).unwrap());
+            assert!(fields.len() >= 2);
+            assert_eq!(fields[1].parse::<i32>().unwrap(), project.get());
+        }
+    }
+
+    #[test]
+    fn no_session_id_is_issued_twice() {
+        let project = ProjectId::new(47_665_971).unwrap();
+        let mut entropy = Entropy::from_seed(7);
+        let ids: std::collections::BTreeSet<_> = (0..1000)
+            .map(|_| SessionId::issue(project, None, 0, false, &mut entropy))
+            .collect();
+        assert_eq!(ids.len(), 1000);
     }
 }

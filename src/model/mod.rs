@@ -3,5 +3,8 @@
 //! Nothing here waits, reads a clock, rolls a die, or knows how a thing is stored or sent.
 
 pub mod id;
+pub mod jwt;
+pub mod project;
 pub mod role;
 pub mod session;
+pub mod token;

@@ -1,0 +1,69 @@
+//! Projects.
+
+use sqlx::sqlite::SqlitePool;
+
+use super::DbError;
+use crate::model::id::ProjectId;
+use crate::model::project::Project;
+
+/// The table of projects.
+#[derive(Debug, Clone, Copy)]
+pub struct Projects<'a> {
+    pub(super) pool: &'a SqlitePool,
+}
+
+impl Projects<'_> {
+    /// Adds a project; `Conflict` if its key is taken.
+    pub async fn insert(&self, project: &Project) -> Result<(), DbError> {
+        let sql = "INSERT INTO projects (id, name, secret, created_at) VALUES ($1, $2, $3, $4)";
+        sqlx::query(sql)
+            .bind(project.id.get())
+            .bind(&project.name)
+            .bind(project.secret.reveal())
+            .bind(project.created_at_ms)
+            .execute(self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The project with this key.
+    pub async fn find(&self, id: ProjectId) -> Result<Option<Project>, DbError> {
+        let sql = "SELECT id, name, secret, created_at FROM projects WHERE id = $1";
+        let row: Option<Row> = sqlx::query_as(sql)
+            .bind(id.get())
+            .fetch_optional(self.pool)
+            .await?;
+        row.map(Project::try_from).transpose()
+    }
+
+    /// All projects, oldest first.
+    pub async fn list(&self) -> Result<Vec<Project>, DbError> {
+        let sql = "SELECT id, name, secret, created_at FROM projects ORDER BY created_at, id";
+        let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(self.pool).await?;
+        rows.into_iter().map(Project::try_from).collect()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i32,
+    name: String,
+    secret: String,
+    created_at: i64,
+}
+
+impl TryFrom<Row> for Project {
+    type Error = DbError;
+
+    fn try_from(row: Row) -> Result<Self, DbError> {
+        Ok(Self {
+            id: ProjectId::new(row.id).ok_or(DbError::Corrupt("API key"))?,
+            name: row.name,
+            secret: row
+                .secret
+                .parse()
+                .map_err(|_| DbError::Corrupt("API secret"))?,
+            created_at_ms: row.created_at,
+        })
+    }
+}

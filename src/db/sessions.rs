@@ -1,0 +1,111 @@
+//! Sessions, as they were created. What goes on in them is the hub's.
+
+use sqlx::sqlite::SqlitePool;
+
+use super::DbError;
+use crate::model::id::{ProjectId, SessionId};
+use crate::model::session::{ArchiveMode, MediaMode, Session};
+
+/// The table of sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Sessions<'a> {
+    pub(super) pool: &'a SqlitePool,
+}
+
+/// One project's sessions: all that REST gets to see.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionsOf<'a> {
+    pool: &'a SqlitePool,
+    project: ProjectId,
+}
+
+impl<'a> Sessions<'a> {
+    /// Those of one project.
+    pub fn of(self, project: ProjectId) -> SessionsOf<'a> {
+        SessionsOf {
+            pool: self.pool,
+            project,
+        }
+    }
+
+    /// Adds a session; `NotFound` if its project does not exist.
+    pub async fn insert(&self, session: &Session) -> Result<(), DbError> {
+        let sql = "INSERT INTO sessions (id, project_id, media_mode, archive_mode, archive_name,
+                archive_resolution, location, e2ee, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        sqlx::query(sql)
+            .bind(session.id.as_str())
+            .bind(session.project.get())
+            .bind(session.media_mode.word())
+            .bind(session.archive_mode.word())
+            .bind(&session.archive_name)
+            .bind(&session.archive_resolution)
+            .bind(&session.location)
+            .bind(session.e2ee)
+            .bind(session.created_at_ms)
+            .execute(self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The session with this id, whoever's it is: for clients, who name a session before it is
+    /// known whose token they will show.
+    pub async fn find_any(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
+        let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
+                archive_resolution, location, e2ee, created_at
+            FROM sessions WHERE id = $1";
+        let row: Option<Row> = sqlx::query_as(sql)
+            .bind(id.as_str())
+            .fetch_optional(self.pool)
+            .await?;
+        row.map(Session::try_from).transpose()
+    }
+}
+
+impl SessionsOf<'_> {
+    /// This project's session with this id; another project's does not exist.
+    pub async fn find(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
+        let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
+                archive_resolution, location, e2ee, created_at
+            FROM sessions WHERE project_id = $1 AND id = $2";
+        let row: Option<Row> = sqlx::query_as(sql)
+            .bind(self.project.get())
+            .bind(id.as_str())
+            .fetch_optional(self.pool)
+            .await?;
+        row.map(Session::try_from).transpose()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    project_id: i32,
+    media_mode: String,
+    archive_mode: String,
+    archive_name: Option<String>,
+    archive_resolution: Option<String>,
+    location: Option<String>,
+    e2ee: bool,
+    created_at: i64,
+}
+
+impl TryFrom<Row> for Session {
+    type Error = DbError;
+
+    fn try_from(row: Row) -> Result<Self, DbError> {
+        let corrupt = DbError::Corrupt;
+        Ok(Self {
+            id: row.id.parse().map_err(|_| corrupt("session id"))?,
+            project: ProjectId::new(row.project_id).ok_or(corrupt("API key"))?,
+            media_mode: MediaMode::from_word(&row.media_mode).ok_or(corrupt("media mode"))?,
+            archive_mode: ArchiveMode::from_word(&row.archive_mode)
+                .ok_or(corrupt("archive mode"))?,
+            archive_name: row.archive_name,
+            archive_resolution: row.archive_resolution,
+            location: row.location,
+            e2ee: row.e2ee,
+            created_at_ms: row.created_at,
+        })
+    }
+}

@@ -1,0 +1,361 @@
+//! Client tokens: what lets a browser into a session, made by the application, verified here.
+//!
+//! Both kinds that the SDKs make are accepted (`protocol/rest.md`, section 5): JWT, and the
+//! older T1, an HMAC over a query string.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use percent_encoding::percent_decode_str;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+use super::id::{ProjectId, SessionId};
+use super::jwt::{self, Issuer, JwtError, NumericDate};
+use super::project::{Project, Secret};
+use super::role::Role;
+
+/// Longest token in bytes: the longest connection data and class list, every byte of them
+/// percent-encoded, then base64.
+const MAX_LEN: usize = 24 * 1024;
+
+/// Longest connection data, and longest class list, in characters. The documents say 1000, but
+/// one SDK lets 1024 through.
+const MAX_TEXT: usize = 1024;
+
+/// How long a token without an expiry is good for, in seconds: the documented default.
+const DEFAULT_LIFETIME_S: i64 = 24 * 60 * 60;
+
+/// The longest lifetime in seconds: the documented 30 days, and a minute for SDKs that ask for
+/// the time twice.
+const MAX_LIFETIME_S: i64 = 30 * 24 * 60 * 60 + 60;
+
+/// The only scope there is.
+const SCOPE: &str = "session.connect";
+
+/// What a T1 token begins with.
+const T1: &str = "T1==";
+
+/// What a good token lets its bearer do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// As what to join.
+    pub role: Role,
+    /// Connection data; empty if the token has none.
+    pub data: String,
+    /// Layout classes of streams that the bearer publishes.
+    pub layout_classes: Vec<String>,
+    /// When the token expires, in seconds since the Unix epoch. It need not be valid any longer
+    /// than it takes to join.
+    pub expires_at_s: i64,
+}
+
+/// Why a token was not good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Neither a JWT nor a T1 token, or one with parts that are not what they should be.
+    #[error("malformed token")]
+    Malformed,
+    /// More than any application has a use for.
+    #[error("token too long")]
+    TooLong,
+    /// A JWT with any other algorithm than HS256.
+    #[error("unacceptable token algorithm")]
+    Algorithm,
+    /// Not signed with the project's secret.
+    #[error("wrong token signature")]
+    Signature,
+    /// Another project's, or not a project's.
+    #[error("token of another project")]
+    Project,
+    /// A token, but not one to connect with.
+    #[error("wrong token scope")]
+    Scope,
+    /// For another session.
+    #[error("token for another session")]
+    Session,
+    /// Too late.
+    #[error("token expired")]
+    Expired,
+    /// Good for more than 30 days.
+    #[error("token lifetime too long")]
+    Lifetime,
+    /// No such role.
+    #[error("unknown role in token")]
+    Role,
+    /// More than 1024 characters.
+    #[error("connection data too long")]
+    Data,
+    /// More than 1024 characters.
+    #[error("layout class list too long")]
+    LayoutClasses,
+}
+
+/// Whether `token` is one of this project's for this session, and what it grants.
+pub fn verify(
+    token: &str,
+    project: &Project,
+    session: &SessionId,
+    now_unix_s: i64,
+) -> Result<Grant, TokenError> {
+    if token.len() > MAX_LEN {
+        return Err(TokenError::TooLong);
+    }
+    let claims = match token.strip_prefix(T1) {
+        Some(body) => Claims::from_t1(body, project)?,
+        None => Claims::from_jwt(token, project)?,
+    };
+    claims.grant(session, now_unix_s)
+}
+
+/// Makes a JWT as the SDKs do, for pages of our own.
+pub fn issue(
+    project: &Project,
+    session: &SessionId,
+    role: &str,
+    data: &str,
+    now_unix_s: i64,
+) -> String {
+    #[derive(Serialize)]
+    struct Issued<'a> {
+        iss: String,
+        ist: &'a str,
+        scope: &'a str,
+        session_id: &'a str,
+        role: &'a str,
+        connection_data: &'a str,
+        iat: i64,
+        exp: i64,
+    }
+    let claims = Issued {
+        iss: project.id.to_string(),
+        ist: "project",
+        scope: SCOPE,
+        session_id: session.as_str(),
+        role,
+        connection_data: data,
+        iat: now_unix_s,
+        exp: now_unix_s + DEFAULT_LIFETIME_S,
+    };
+    jwt::sign(&claims, &project.secret)
+}
+
+/// What both kinds say once their signature is verified.
+#[derive(Debug)]
+struct Claims {
+    scope: String,
+    session: String,
+    role: String,
+    created_at: NumericDate,
+    expires_at: Option<NumericDate>,
+    data: String,
+    layout_classes: String,
+}
+
+impl Claims {
+    /// The rules that hold for both kinds.
+    fn grant(self, session: &SessionId, now_unix_s: i64) -> Result<Grant, TokenError> {
+        let created_at_s = self.created_at.0;
+        let expires_at_s = self
+            .expires_at
+            .map_or(created_at_s + DEFAULT_LIFETIME_S, |at| at.0);
+        if self.scope != SCOPE {
+            return Err(TokenError::Scope);
+        }
+        if self.session != session.as_str() {
+            return Err(TokenError::Session);
+        }
+        if expires_at_s <= now_unix_s {
+            return Err(TokenError::Expired);
+        }
+        if expires_at_s - created_at_s > MAX_LIFETIME_S {
+            return Err(TokenError::Lifetime);
+        }
+        if self.data.chars().count() > MAX_TEXT {
+            return Err(TokenError::Data);
+        }
+        if self.layout_classes.chars().count() > MAX_TEXT {
+            return Err(TokenError::LayoutClasses);
+        }
+        Ok(Grant {
+            role: match self.role.as_str() {
+                "" => Role::default(),
+                name => name.parse().map_err(|_| TokenError::Role)?,
+            },
+            data: self.data,
+            layout_classes: self
+                .layout_classes
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+            expires_at_s,
+        })
+    }
+
+    /// `protocol/rest.md`, 5.1.
+    fn from_jwt(token: &str, project: &Project) -> Result<Self, TokenError> {
+        let (_, claims) = jwt::verify::<JwtClaims>(token, &project.secret)?;
+        if claims.iss.0 != project.id || claims.ist.is_some_and(|ist| ist != "project") {
+            return Err(TokenError::Project);
+        }
+        let classes = claims
+            .initial_layout_class_list
+            .or(claims.initial_layout_list);
+        Ok(Self {
+            scope: claims.scope.unwrap_or_default(),
+            session: claims.session_id,
+            role: claims.role.unwrap_or_default(),
+            created_at: claims.iat,
+            expires_at: claims.exp,
+            data: claims.connection_data.unwrap_or_default(),
+            // One SDK encodes the list as in a form.
+            layout_classes: form_decode(&classes.unwrap_or_default()),
+        })
+    }
+
+    /// `protocol/rest.md`, 5.2.
+    fn from_t1(body: &str, project: &Project) -> Result<Self, TokenError> {
+        let decoded = decode_t1(body).ok_or(TokenError::Malformed)?;
+        let text = std::str::from_utf8(&decoded).map_err(|_| TokenError::Malformed)?;
+        // What is signed begins behind the first colon and is taken as it is: SDKs differ in
+        // order and escaping.
+        let (head, signed) = text.split_once(':').ok_or(TokenError::Malformed)?;
+        let head = Fields::parse(head)?;
+        let partner: ProjectId = head.required("partner_id")?.parse()?;
+        if partner != project.id {
+            return Err(TokenError::Project);
+        }
+        if !t1_signature_matches(head.required("sig")?, signed, &project.secret) {
+            return Err(TokenError::Signature);
+        }
+        Fields::parse(signed)?.claims()
+    }
+}
+
+/// The claims of a JWT; all others mean nothing to us.
+#[derive(Debug, Deserialize)]
+struct JwtClaims {
+    iss: Issuer,
+    ist: Option<String>,
+    scope: Option<String>,
+    session_id: String,
+    role: Option<String>,
+    iat: NumericDate,
+    exp: Option<NumericDate>,
+    connection_data: Option<String>,
+    initial_layout_class_list: Option<String>,
+    /// How one SDK spells the list.
+    initial_layout_list: Option<String>,
+}
+
+impl From<JwtError> for TokenError {
+    fn from(error: JwtError) -> Self {
+        match error {
+            JwtError::Malformed => Self::Malformed,
+            JwtError::Algorithm => Self::Algorithm,
+            JwtError::Signature => Self::Signature,
+        }
+    }
+}
+
+impl From<super::id::InvalidId> for TokenError {
+    fn from(_: super::id::InvalidId) -> Self {
+        Self::Malformed
+    }
+}
+
+/// The parameters of a query string.
+///
+/// No name may come twice: an application that pastes user input into a token unescaped must
+/// not let users append a role.
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn parse(query: &str) -> Result<Self, TokenError> {
+        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
+        let mut fields: Vec<(String, String)> = pairs.collect();
+        fields.sort();
+        let twice = fields.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        if twice {
+            Err(TokenError::Malformed)
+        } else {
+            Ok(Self(fields))
+        }
+    }
+
+    /// A parameter; one that is empty counts as absent.
+    fn get(&self, name: &str) -> Option<&str> {
+        let field = self
+            .0
+            .iter()
+            .find(|(known, value)| known == name && !value.is_empty());
+        field.map(|(_, value)| value.as_str())
+    }
+
+    fn required(&self, name: &str) -> Result<&str, TokenError> {
+        self.get(name).ok_or(TokenError::Malformed)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.get(name).unwrap_or_default().to_owned()
+    }
+
+    /// A time in seconds, with or without a fraction.
+    fn date(&self, name: &str) -> Result<Option<NumericDate>, TokenError> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        let seconds = text.parse().ok().and_then(NumericDate::from_f64);
+        seconds.map(Some).ok_or(TokenError::Malformed)
+    }
+
+    fn claims(&self) -> Result<Claims, TokenError> {
+        Ok(Claims {
+            scope: self.get("scope").unwrap_or(SCOPE).to_owned(),
+            session: self.required("session_id")?.to_owned(),
+            role: self.text("role"),
+            created_at: self.date("create_time")?.ok_or(TokenError::Malformed)?,
+            expires_at: self.date("expire_time")?,
+            data: self.text("connection_data"),
+            layout_classes: self.text("initial_layout_class_list"),
+        })
+    }
+}
+
+/// Base64 in either alphabet, padded or not: SDKs do both.
+fn decode_t1(body: &str) -> Option<Vec<u8>> {
+    const EITHER_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER_PADDING);
+    BASE64.decode(body.replace('-', "+").replace('_', "/")).ok()
+}
+
+/// Whether `sig` is the hexadecimal HMAC-SHA1 of `signed`; compares in constant time.
+fn t1_signature_matches(sig: &str, signed: &str, secret: &Secret) -> bool {
+    t1_signature(signed, secret)
+        .as_bytes()
+        .ct_eq(sig.as_bytes())
+        .into()
+}
+
+fn t1_signature(signed: &str, secret: &Secret) -> String {
+    let key = hmac::Key::new(
+        hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        secret.reveal().as_bytes(),
+    );
+    let tag = hmac::sign(&key, signed.as_bytes());
+    tag.as_ref()
+        .iter()
+        .fold(String::with_capacity(40), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}"); // a String takes everything
+            hex
+        })
+}
+
+fn form_decode(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}
