@@ -24,7 +24,7 @@ const CALL_LIFETIME_S: i64 = 180;
 
 /// Which server, if not one of our own.
 #[derive(Debug, Clone, clap::Args)]
-pub struct TargetArgs {
+pub(super) struct TargetArgs {
     /// A server that runs already, such as http://127.0.0.1:8080; without it, one is started
     #[arg(long, requires_all = ["api_key", "api_secret"])]
     url: Option<String>,
