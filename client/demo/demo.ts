@@ -303,4 +303,3 @@ element("microphone").addEventListener("click", () => call?.toggleMicrophone());
 element("camera").addEventListener("click", () => call?.toggleCamera());
 element("leave").addEventListener("click", () => call?.leave());
 element("problem-close").addEventListener("click", () => problem(""));
-window.addEventListener("pagehide", () => call?.leave());
