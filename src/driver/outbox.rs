@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 /// How much may wait for one websocket.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxLimits {
     /// Frames.
     pub frames: usize,
@@ -56,8 +56,18 @@ pub fn outbox(limits: OutboxLimits) -> (Outbox, OutboxReader) {
     // One place more than frames may wait, so that a close always fits behind them.
     let (sender, receiver) = mpsc::channel(limits.frames + 1);
     let queued_bytes = Arc::new(AtomicUsize::new(0));
-    let reader = OutboxReader { queue: receiver, queued_bytes: Arc::clone(&queued_bytes) };
-    (Outbox { queue: sender, queued_bytes, max_bytes: limits.bytes }, reader)
+    let reader = OutboxReader {
+        queue: receiver,
+        queued_bytes: Arc::clone(&queued_bytes),
+    };
+    (
+        Outbox {
+            queue: sender,
+            queued_bytes,
+            max_bytes: limits.bytes,
+        },
+        reader,
+    )
 }
 
 impl Outbox {
@@ -72,7 +82,9 @@ impl Outbox {
         }
         // Counted before it can be taken out again, so that the count never falls below zero.
         self.queued_bytes.fetch_add(len, Ordering::Relaxed);
-        self.queue.try_send(Outgoing::Frame(frame)).map_err(|_| OutboxError::Gone)
+        self.queue
+            .try_send(Outgoing::Frame(frame))
+            .map_err(|_| OutboxError::Gone)
     }
 
     /// Queues the closing of the websocket behind what is queued already.
@@ -103,10 +115,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_outbox_refuses_frames_but_still_takes_the_close() {
-        let (outbox, mut reader) = outbox(OutboxLimits { frames: 2, bytes: 100 });
+        let (outbox, mut reader) = outbox(OutboxLimits {
+            frames: 2,
+            bytes: 100,
+        });
         assert_eq!(outbox.push(Bytes::from_static(b"one")), Ok(()));
         assert_eq!(outbox.push(Bytes::from_static(b"two")), Ok(()));
-        assert_eq!(outbox.push(Bytes::from_static(b"three")), Err(OutboxError::Full));
+        assert_eq!(
+            outbox.push(Bytes::from_static(b"three")),
+            Err(OutboxError::Full)
+        );
         outbox.close(1011);
         assert!(matches!(reader.next().await, Some(Outgoing::Frame(f)) if f == "one"));
         assert!(matches!(reader.next().await, Some(Outgoing::Frame(f)) if f == "two"));
@@ -115,16 +133,25 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_count_until_they_are_taken_out() {
-        let (outbox, mut reader) = outbox(OutboxLimits { frames: 10, bytes: 5 });
+        let (outbox, mut reader) = outbox(OutboxLimits {
+            frames: 10,
+            bytes: 5,
+        });
         assert_eq!(outbox.push(Bytes::from_static(b"four")), Ok(()));
-        assert_eq!(outbox.push(Bytes::from_static(b"xx")), Err(OutboxError::Full));
+        assert_eq!(
+            outbox.push(Bytes::from_static(b"xx")),
+            Err(OutboxError::Full)
+        );
         reader.next().await;
         assert_eq!(outbox.push(Bytes::from_static(b"xx")), Ok(()));
     }
 
     #[test]
     fn an_outbox_without_a_reader_is_gone() {
-        let (outbox, reader) = outbox(OutboxLimits { frames: 2, bytes: 100 });
+        let (outbox, reader) = outbox(OutboxLimits {
+            frames: 2,
+            bytes: 100,
+        });
         drop(reader);
         assert_eq!(outbox.push(Bytes::new()), Err(OutboxError::Gone));
     }

@@ -101,7 +101,7 @@ pub struct PublicationConfig {
 }
 
 /// One `m=` section of a publisher.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundTrackConfig {
     /// Audio or video.
     pub kind: MediaKind,

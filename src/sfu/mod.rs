@@ -12,6 +12,9 @@
 pub mod command;
 pub mod datagram;
 pub mod handshake;
+pub mod stun;
+pub mod negotiator;
+pub mod sdp;
 
 use std::fmt;
 

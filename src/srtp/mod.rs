@@ -3,6 +3,17 @@
 //! [`Opener`] is what comes in, [`Sealer`] what goes out; both belong to one transport.
 //! Packets sealed with HMAC-SHA1 get their tags later, several side by side, from [`mac::MacQueue`].
 
+mod cipher;
+mod keys;
+pub mod mac;
+mod open;
+mod replay;
+mod seal;
+mod sha1;
+
+pub use open::Opener;
+pub use seal::Sealer;
+
 /// The protection profiles we speak, named as in DTLS-SRTP (RFC 5764, RFC 7714).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {

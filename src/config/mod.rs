@@ -1,0 +1,459 @@
+//! Settings: read from several sources in order, checked all at once, typed from then on.
+//!
+//! `config/default.toml` is the reference: it names every key, and what it does not name does not
+//! exist. [`layers`] lays the sources over it, [`values`] turns texts into types.
+
+pub mod layers;
+pub mod values;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::driver::outbox::OutboxLimits;
+use layers::Layers;
+use values::{PublicUrl, Reader};
+
+pub use layers::Sources;
+
+/// All settings of one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Whether this is a playground: `serve --dev`.
+    pub dev: bool,
+    /// REST, signaling and pages.
+    pub http: HttpConfig,
+    /// The media port.
+    pub media: MediaConfig,
+    /// Where data is kept.
+    pub data_dir: PathBuf,
+    /// Where projects and sessions are stored.
+    pub database: DatabaseUrl,
+    /// Who is believed.
+    pub auth: AuthConfig,
+    /// How much is allowed.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// REST, signaling and pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// How clients reach us; without it, the `Host` header of each request says so.
+    pub public_url: Option<PublicUrl>,
+    /// Longest request body in bytes.
+    pub max_body: usize,
+}
+
+/// The media port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What clients are told.
+    pub announce: Announce,
+}
+
+/// Which addresses clients are told to send media to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announce {
+    /// The bound address, or those of all interfaces when bound to none in particular.
+    Auto,
+    /// These, best first.
+    Addresses(Vec<IpAddr>),
+}
+
+/// Where projects and sessions are stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL itself. A secret if it holds a password.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", values::redact_url(&self.0))
+    }
+}
+
+/// Who is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthConfig {
+    /// Whether `X-TB-PARTNER-AUTH` is accepted.
+    pub legacy_header: bool,
+}
+
+/// How much is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// What may wait for one websocket.
+    pub outbox: OutboxLimits,
+    /// Time to close everything.
+    pub shutdown: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// In which form.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", list(.0))]
+pub struct ConfigError(pub Vec<Problem>);
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// `section.key`, or a file.
+    pub key: String,
+    /// What is wrong, and where it came from.
+    pub what: String,
+    /// A good value.
+    pub example: Option<&'static str>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.what)?;
+        match self.example {
+            Some(example) => write!(f, "; for example {example}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
+    format!("the settings are not usable:{}", lines.concat())
+}
+
+impl Config {
+    /// Reads all sources and checks the result. Reads files, but never the environment: whoever
+    /// calls passes that in.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let (layers, problems) = Layers::read(sources);
+        let mut reader = Reader::new(layers, problems);
+        let read = Self::read(&mut reader, sources.dev);
+        let problems = reader.into_problems();
+        match read {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError(problems)),
+        }
+    }
+
+    /// The settings as text in the form of the files, secrets redacted.
+    pub fn to_toml(&self) -> String {
+        let public_url = self.http.public_url.as_ref().map_or("", PublicUrl::as_str);
+        let announce = match &self.media.announce {
+            Announce::Auto => vec!["auto".to_owned()],
+            Announce::Addresses(all) => all.iter().map(ToString::to_string).collect(),
+        };
+        let format = match self.log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        let outbox = self.limits.outbox;
+        [
+            format!(
+                "[http]\nlisten = \"{}\"\npublic_url = {public_url:?}",
+                self.http.listen
+            ),
+            format!("max_body = \"{}B\"\n", self.http.max_body),
+            format!(
+                "[media]\nlisten = \"{}\"\nannounce = {announce:?}\n",
+                self.media.listen
+            ),
+            format!("[data]\ndir = {:?}\n", self.data_dir),
+            format!("[database]\nurl = {:?}\n", self.database),
+            format!("[auth]\nlegacy_header = {}\n", self.auth.legacy_header),
+            format!("[limits]\noutbox_frames = {}", outbox.frames),
+            format!("outbox_bytes = \"{}B\"", outbox.bytes),
+            format!("shutdown = \"{}ms\"\n", self.limits.shutdown.as_millis()),
+            format!("[log]\nformat = {format:?}\nlevel = {:?}", self.log.level),
+        ]
+        .join("\n")
+    }
+
+    /// Reads every section before giving up, so that all problems are found.
+    fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
+        let http = HttpConfig::read(reader, dev);
+        let media = MediaConfig::read(reader, dev);
+        let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
+        let database = read_database(reader, &data_dir);
+        let auth = AuthConfig {
+            legacy_header: reader.boolean("auth.legacy_header"),
+        };
+        let limits = Limits::read(reader);
+        let log = LogConfig::read(reader);
+        Some(Self {
+            dev,
+            http: http?,
+            media: media?,
+            data_dir,
+            database: database?,
+            auth,
+            limits: limits?,
+            log: log?,
+        })
+    }
+}
+
+impl HttpConfig {
+    fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
+        let listen = reader.parsed("http.listen", "\"0.0.0.0:8080\"");
+        let public_url = reader.optional("http.public_url", "\"https://video.example.com\"");
+        if public_url == Some(None) && !dev {
+            let what = "must say how clients reach this server";
+            reader.problem(
+                "http.public_url",
+                what,
+                Some("\"https://video.example.com\""),
+            );
+        }
+        let max_body = reader.size("http.max_body", "\"256KiB\"");
+        Some(Self {
+            listen: listen?,
+            public_url: public_url?,
+            max_body: max_body?,
+        })
+    }
+}
+
+impl MediaConfig {
+    fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
+        const EXAMPLE: &str = "[\"203.0.113.7\"]";
+        let listen = reader.parsed::<SocketAddr>("media.listen", "\"0.0.0.0:3478\"");
+        let texts = reader.list("media.announce");
+        if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
+            let what = "must say where clients send media to, or [\"auto\"]";
+            reader.problem("media.announce", what, Some(EXAMPLE));
+        }
+        let announce = if texts.is_empty() || texts == ["auto"] {
+            Announce::Auto
+        } else {
+            let mut addresses = Vec::new();
+            for text in &texts {
+                addresses.push(reader.parse("media.announce", text, EXAMPLE)?);
+            }
+            Announce::Addresses(addresses)
+        };
+        Some(Self {
+            listen: listen?,
+            announce,
+        })
+    }
+}
+
+fn read_database(reader: &mut Reader, data_dir: &std::path::Path) -> Option<DatabaseUrl> {
+    let url = reader.secret("database.url")?;
+    if url.is_empty() {
+        let file = data_dir.join("parlor.sqlite");
+        return Some(DatabaseUrl(format!("sqlite:{}", file.display())));
+    }
+    Some(DatabaseUrl(url))
+}
+
+impl Limits {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let frames = reader.count("limits.outbox_frames", "1024");
+        let bytes = reader.size("limits.outbox_bytes", "\"4MiB\"");
+        let shutdown = reader.duration("limits.shutdown", "\"10s\"");
+        Some(Self {
+            outbox: OutboxLimits {
+                frames: frames?,
+                bytes: bytes?,
+            },
+            shutdown: shutdown?,
+        })
+    }
+}
+
+impl LogConfig {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let format = match reader.text("log.format").as_str() {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => {
+                reader.problem("log.format", "is neither text nor json", Some("\"text\""));
+                None
+            }
+        };
+        let level = reader.text("log.level");
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
+            reader.problem(
+                "log.level",
+                &error.to_string(),
+                Some("\"info,parlor::ws=debug\""),
+            );
+        }
+        Some(Self {
+            format: format?,
+            level,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_env(pairs: &[(&str, &str)], dev: bool) -> Result<Config, ConfigError> {
+        let environment = pairs
+            .iter()
+            .map(|(k, v)| ((*k).into(), (*v).into()))
+            .collect();
+        Config::load(&Sources {
+            dev,
+            environment,
+            ..Sources::default()
+        })
+    }
+
+    fn keys(error: &ConfigError) -> Vec<&str> {
+        error.0.iter().map(|problem| problem.key.as_str()).collect()
+    }
+
+    #[test]
+    fn a_playground_needs_nothing() {
+        let config = with_env(&[], true).unwrap();
+        assert_eq!(config.http.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(config.media.announce, Announce::Auto);
+        assert_eq!(config.http.public_url, None);
+        assert_eq!(config.database.expose(), "sqlite:data/parlor.sqlite");
+        assert!(config.auth.legacy_header);
+    }
+
+    #[test]
+    fn a_real_server_says_everything_it_misses_at_once() {
+        let error = with_env(&[], false).unwrap_err();
+        assert_eq!(keys(&error), ["http.public_url", "media.announce"]);
+        assert!(
+            error
+                .to_string()
+                .contains("for example \"https://video.example.com\"")
+        );
+    }
+
+    #[test]
+    fn the_example_for_production_is_complete() {
+        let files = vec!["config/production.toml".into()];
+        let config = Config::load(&Sources {
+            files,
+            ..Sources::default()
+        })
+        .unwrap();
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert!(!config.auth.legacy_header);
+    }
+
+    #[test]
+    fn later_sources_override_earlier_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("parlor.toml");
+        std::fs::write(
+            &file,
+            "[http]\nlisten='1.1.1.1:1'\n[log]\nlevel='warn'\n[limits]\nshutdown='1s'",
+        )
+        .unwrap();
+        let config = Config::load(&Sources {
+            dev: true,
+            files: vec![file],
+            environment: vec![
+                ("PARLOR_HTTP_LISTEN".into(), "2.2.2.2:2".into()),
+                ("PARLOR_LOG_LEVEL".into(), "debug".into()),
+            ],
+            flags: vec![("http.listen", "3.3.3.3:3".into())],
+        })
+        .unwrap();
+        assert_eq!(config.http.listen, "3.3.3.3:3".parse().unwrap());
+        assert_eq!(config.log.level, "debug");
+        assert_eq!(config.limits.shutdown, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn bad_values_of_every_kind_are_named() {
+        let error = with_env(
+            &[
+                ("PARLOR_HTTP_LISTEN", "nonsense"),
+                ("PARLOR_HTTP_PUBLIC_URL", "ftp://x"),
+                ("PARLOR_HTTP_MAX_BODY", "1"),
+                ("PARLOR_MEDIA_ANNOUNCE", "10.0.0.1,video.example.com"),
+                ("PARLOR_AUTH_LEGACY_HEADER", "maybe"),
+                ("PARLOR_LIMITS_OUTBOX_FRAMES", "0"),
+                ("PARLOR_LIMITS_SHUTDOWN", "10"),
+                ("PARLOR_LOG_FORMAT", "xml"),
+            ],
+            true,
+        )
+        .unwrap_err();
+        let mut found = keys(&error);
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [
+                "auth.legacy_header",
+                "http.listen",
+                "http.max_body",
+                "http.public_url",
+                "limits.outbox_frames",
+                "limits.shutdown",
+                "log.format",
+                "media.announce",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again_and_hides_the_password() {
+        let url = "postgres://parlor:s3cret@db/parlor";
+        let config = with_env(&[("PARLOR_DATABASE_URL", url)], true).unwrap();
+        let shown = config.to_toml();
+        assert!(!shown.contains("s3cret") && !format!("{config:?}").contains("s3cret"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("shown.toml");
+        std::fs::write(&file, &shown).unwrap();
+        let again = Config::load(&Sources {
+            dev: true,
+            files: vec![file],
+            ..Sources::default()
+        });
+        assert_eq!(again.unwrap().http, config.http);
+    }
+
+    #[test]
+    fn a_secret_can_come_from_a_file_but_not_from_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("url");
+        std::fs::write(&file, "sqlite:elsewhere.sqlite\n").unwrap();
+        let path = file.to_str().unwrap();
+        let config = with_env(&[("PARLOR_DATABASE_URL_FILE", path)], true).unwrap();
+        assert_eq!(config.database.expose(), "sqlite:elsewhere.sqlite");
+        let both = [
+            ("PARLOR_DATABASE_URL_FILE", path),
+            ("PARLOR_DATABASE_URL", "sqlite:x"),
+        ];
+        assert_eq!(keys(&with_env(&both, true).unwrap_err()), ["database.url"]);
+    }
+}

@@ -1,0 +1,5 @@
+//! The loops around the pure machines, and the bounded queues between them.
+//!
+//! Every driver looks alike: one input, then everything that the machine wants done, then wait.
+
+pub mod outbox;

@@ -1,0 +1,1 @@
+//! Sockets. Moves datagrams between the kernel and plain memory, and decides nothing.

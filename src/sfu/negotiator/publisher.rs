@@ -1,0 +1,246 @@
+//! A publisher's offers and our answers.
+
+use super::codec::supported;
+use super::extension;
+use super::transport::{Local, Remote, Transport};
+use crate::entropy::Entropy;
+use crate::sfu::command::{
+    Command, InboundCodec, InboundTrackConfig, LocalEndpoint, PublicationConfig,
+};
+use crate::sfu::sdp::{Direction, Format, Rid, RidDirection, Section, SessionDescription, Setup};
+use crate::sfu::{CloseReason, Leg, MediaKind, PublicationId};
+
+/// What was agreed with one publisher.
+#[derive(Debug)]
+pub(super) struct Publication {
+    transport: Transport,
+    tracks: Vec<Track>,
+}
+
+/// One track that a publisher sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Track {
+    /// What the engine needs to know of it.
+    pub(super) config: InboundTrackConfig,
+    /// The format of each of `config.codecs`, as the publisher described it.
+    pub(super) formats: Vec<Format>,
+}
+
+impl Publication {
+    /// Answers a first offer.
+    pub(super) fn create(
+        sdp: &str,
+        endpoint: &LocalEndpoint,
+        entropy: &mut Entropy,
+    ) -> Result<(Self, String), CloseReason> {
+        let agreement = Agreement::reach(sdp)?;
+        if agreement.tracks.is_empty() {
+            return Err(CloseReason::NothingInCommon);
+        }
+        let mut publication = Self {
+            transport: Transport::new(Local::new(entropy), agreement.remote),
+            tracks: agreement.tracks,
+        };
+        let local = &mut publication.transport.local;
+        let answer = local.describe(
+            agreement.sections,
+            agreement.bundle,
+            Setup::Passive,
+            endpoint,
+        );
+        Ok((publication, answer))
+    }
+
+    /// Answers a later offer: what the engine must know of it, in order.
+    pub(super) fn renew(
+        &mut self,
+        id: PublicationId,
+        sdp: &str,
+        endpoint: &LocalEndpoint,
+        entropy: &mut Entropy,
+    ) -> Result<(String, Vec<Command>), CloseReason> {
+        let agreement = Agreement::reach(sdp)?;
+        let leg = Leg::Publisher(id);
+        let mut commands = Vec::new();
+        if let Some(ice) = self.transport.renew(agreement.remote, entropy)? {
+            commands.push(Command::RestartIce { leg, ice });
+        }
+        if self.tracks != agreement.tracks {
+            self.tracks = agreement.tracks;
+            commands.push(Command::UpdatePublication(Box::new(self.config(id))));
+        }
+        let answer = self.transport.local.describe(
+            agreement.sections,
+            agreement.bundle,
+            Setup::Passive,
+            endpoint,
+        );
+        Ok((answer, commands))
+    }
+
+    pub(super) fn config(&self, id: PublicationId) -> PublicationConfig {
+        PublicationConfig {
+            id,
+            transport: self.transport.config(),
+            tracks: self.tracks.iter().map(|t| t.config.clone()).collect(),
+        }
+    }
+
+    pub(super) fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+}
+
+/// What an offer comes to: our answer without its transport, and the tracks to expect.
+struct Agreement {
+    remote: Remote,
+    bundle: bool,
+    sections: Vec<Section>,
+    tracks: Vec<Track>,
+}
+
+impl Agreement {
+    fn reach(sdp: &str) -> Result<Self, CloseReason> {
+        let offer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
+        let chosen = choose(&offer);
+        let head = chosen.first().ok_or(CloseReason::NothingInCommon)?;
+        let head = &offer.sections[*head];
+        if head.setup == Some(Setup::Passive) {
+            // We never begin a handshake.
+            return Err(CloseReason::NothingInCommon);
+        }
+        let mut sections = Vec::new();
+        let mut tracks = Vec::new();
+        for (index, section) in offer.sections.iter().enumerate() {
+            if chosen.contains(&index) {
+                let track = section.direction.sends().then(|| track(section)).flatten();
+                tracks.extend(track);
+                sections.push(accept(section));
+            } else {
+                sections.push(section.refused());
+            }
+        }
+        Ok(Self {
+            remote: Remote::of(head)?,
+            bundle: !offer.bundle.is_empty(),
+            sections,
+            tracks,
+        })
+    }
+}
+
+/// The sections we take, in order: one per kind, rather one that sends; all on one transport.
+fn choose(offer: &SessionDescription) -> Vec<usize> {
+    let best = |kind| {
+        let usable = |section: &Section| {
+            section.kind() == Some(kind)
+                && !section.rejected
+                && section.rtcp_mux
+                && supported(section).next().is_some()
+        };
+        let mut usable = offer.sections.iter().enumerate().filter(|(_, s)| usable(s));
+        let first = usable.clone().next();
+        usable.find(|(_, s)| s.direction.sends()).or(first)
+    };
+    let mut chosen: Vec<_> = [MediaKind::Audio, MediaKind::Video]
+        .into_iter()
+        .filter_map(best)
+        .collect();
+    chosen.sort_by_key(|(index, _)| *index);
+    let bundled = |section: &Section| offer.bundle.contains(&section.mid);
+    if let [(_, first), (_, second)] = chosen[..]
+        && !(bundled(first) && bundled(second))
+    {
+        chosen.pop();
+    }
+    chosen.into_iter().map(|(index, _)| index).collect()
+}
+
+fn accept(offered: &Section) -> Section {
+    let mut formats = Vec::new();
+    for codec in supported(offered) {
+        formats.push(codec.format.clone());
+        formats.extend(codec.rtx.cloned());
+    }
+    let (rids, simulcast) = accept_simulcast(offered);
+    Section {
+        media: offered.media.clone(),
+        protocol: offered.protocol.clone(),
+        mid: offered.mid.clone(),
+        direction: match offered.direction.sends() {
+            true => Direction::RecvOnly,
+            false => Direction::Inactive,
+        },
+        rtcp_mux: true,
+        rtcp_rsize: offered.rtcp_rsize,
+        formats,
+        extensions: extension::known(&offered.extensions),
+        rids,
+        simulcast,
+        ..Section::default()
+    }
+}
+
+/// Every encoding that is offered with `a=simulcast:send` is received (RFC 8853, 5.3).
+///
+/// SSRC groups need no word in the answer; they are in [`InboundTrackConfig::ssrcs`], lowest
+/// layer first.
+fn accept_simulcast(offered: &Section) -> (Vec<Rid>, Option<(RidDirection, String)>) {
+    let Some((RidDirection::Send, list)) = &offered.simulcast else {
+        return (Vec::new(), None);
+    };
+    let sent = offered
+        .rids
+        .iter()
+        .filter(|rid| rid.direction == RidDirection::Send);
+    let rids = sent
+        .map(|rid| Rid {
+            id: rid.id.clone(),
+            direction: RidDirection::Recv,
+        })
+        .collect();
+    (rids, Some((RidDirection::Recv, list.clone())))
+}
+
+fn track(section: &Section) -> Option<Track> {
+    let pairs: Vec<(u32, u32)> = section
+        .ssrc_groups
+        .iter()
+        .filter(|group| group.semantics == "FID")
+        .filter_map(|group| match group.ssrcs[..] {
+            [media, rtx] => Some((media, rtx)),
+            _ => None,
+        })
+        .collect();
+    let is_rtx = |ssrc: &u32| pairs.iter().any(|(_, rtx)| rtx == ssrc);
+    let codecs = supported(section).map(|codec| InboundCodec {
+        pt: codec.format.pt,
+        rtx_pt: codec.rtx.map(|rtx| rtx.pt),
+        codec: codec.codec,
+        clock_rate: codec.format.clock_rate,
+    });
+    Some(Track {
+        config: InboundTrackConfig {
+            kind: section.kind()?,
+            mid: section.mid.clone(),
+            ssrcs: layers_first(section).filter(|s| !is_rtx(s)).collect(),
+            rtx_ssrcs: pairs.clone(),
+            codecs: codecs.collect(),
+            extensions: extension::map(&extension::known(&section.extensions)),
+        },
+        formats: supported(section)
+            .map(|codec| codec.format.clone())
+            .collect(),
+    })
+}
+
+/// The SSRCs of a section, those of a `SIM` group in front and in its order.
+fn layers_first(section: &Section) -> impl Iterator<Item = u32> + '_ {
+    let layers = section
+        .ssrc_groups
+        .iter()
+        .find(|group| group.semantics == "SIM")
+        .map_or(&[][..], |group| &group.ssrcs);
+    let others = section.ssrcs.iter().filter(|ssrc| !layers.contains(ssrc));
+    layers.iter().chain(others).copied()
+}

@@ -1,0 +1,168 @@
+//! The transport of one leg: credentials and certificates, ours and theirs.
+
+use crate::entropy::Entropy;
+use crate::sfu::CloseReason;
+use crate::sfu::command::{Fingerprint, IceCredentials, LocalEndpoint, TransportConfig};
+use crate::sfu::sdp::{Section, SessionDescription, Setup};
+
+/// Length of our ufrag. 95 random bits: unique in the process without keeping count.
+const UFRAG_LEN: usize = 16;
+
+/// Length of our password; RFC 8445, 5.3 wants at least 128 bits, this is 142.
+const PWD_LEN: usize = 24;
+
+/// Shortest and longest ufrag and password that a peer may have (RFC 8839, 5.4).
+const REMOTE_UFRAG_LEN: std::ops::RangeInclusive<usize> = 4..=256;
+const REMOTE_PWD_LEN: std::ops::RangeInclusive<usize> = 22..=256;
+
+/// What the peer said about its side.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Remote {
+    ufrag: String,
+    pwd: String,
+    fingerprint: Fingerprint,
+}
+
+impl Remote {
+    /// Takes it from the section whose transport the others share.
+    pub(super) fn of(head: &Section) -> Result<Self, CloseReason> {
+        let fingerprint = head.fingerprint.clone().ok_or(CloseReason::MalformedSdp)?;
+        if !REMOTE_UFRAG_LEN.contains(&head.ice_ufrag.len())
+            || !REMOTE_PWD_LEN.contains(&head.ice_pwd.len())
+        {
+            return Err(CloseReason::MalformedSdp);
+        }
+        Ok(Self {
+            ufrag: head.ice_ufrag.clone(),
+            pwd: head.ice_pwd.clone(),
+            fingerprint,
+        })
+    }
+}
+
+/// Our side of a leg's transport, which lives as long as the leg.
+#[derive(Clone)]
+pub(super) struct Local {
+    ufrag: String,
+    pwd: String,
+    /// `o=`: one session per leg, one version per description.
+    session: u64,
+    version: u64,
+}
+
+impl Local {
+    pub(super) fn new(entropy: &mut Entropy) -> Self {
+        Self {
+            ufrag: entropy.alphanumeric(UFRAG_LEN),
+            pwd: entropy.alphanumeric(PWD_LEN),
+            session: entropy.u32().into(),
+            version: 0,
+        }
+    }
+
+    /// New credentials (RFC 8445, 9).
+    fn restart(&mut self, entropy: &mut Entropy) {
+        self.ufrag = entropy.alphanumeric(UFRAG_LEN);
+        self.pwd = entropy.alphanumeric(PWD_LEN);
+    }
+
+    /// Writes a description around `sections`, with our transport in each that is not refused.
+    ///
+    /// The transport is repeated in all of them, bundled as they are: the official client's
+    /// own server does so, and no order of sections can then go wrong.
+    pub(super) fn describe(
+        &mut self,
+        sections: Vec<Section>,
+        bundle: bool,
+        setup: Setup,
+        endpoint: &LocalEndpoint,
+    ) -> String {
+        self.version += 1;
+        let sections: Vec<_> = sections
+            .into_iter()
+            .map(|section| match section.rejected {
+                true => section,
+                false => Section {
+                    ice_ufrag: self.ufrag.clone(),
+                    ice_pwd: self.pwd.clone(),
+                    fingerprint: Some(endpoint.fingerprint.clone()),
+                    setup: Some(setup),
+                    candidates: endpoint.candidates.clone(),
+                    ..section
+                },
+            })
+            .collect();
+        let mids = sections.iter().filter(|s| bundle && !s.rejected);
+        let description = SessionDescription {
+            id: self.session,
+            version: self.version,
+            ice_lite: true,
+            bundle: mids.map(|section| section.mid.clone()).collect(),
+            sections,
+        };
+        description.to_string()
+    }
+}
+
+/// Both sides.
+#[derive(Debug)]
+pub(super) struct Transport {
+    pub(super) local: Local,
+    remote: Remote,
+}
+
+impl Transport {
+    pub(super) fn new(local: Local, remote: Remote) -> Self {
+        Self { local, remote }
+    }
+
+    /// Takes in what a later offer says of the peer's side; new credentials, if it restarts ICE.
+    ///
+    /// The certificate must be the same: the DTLS association goes on.
+    pub(super) fn renew(
+        &mut self,
+        remote: Remote,
+        entropy: &mut Entropy,
+    ) -> Result<Option<IceCredentials>, CloseReason> {
+        if remote.fingerprint != self.remote.fingerprint {
+            return Err(CloseReason::NothingInCommon);
+        }
+        if remote == self.remote {
+            return Ok(None);
+        }
+        self.remote = remote;
+        self.local.restart(entropy);
+        Ok(Some(self.ice()))
+    }
+
+    pub(super) fn config(&self) -> TransportConfig {
+        TransportConfig {
+            ice: self.ice(),
+            fingerprint: self.remote.fingerprint.clone(),
+        }
+    }
+
+    fn ice(&self) -> IceCredentials {
+        IceCredentials {
+            local_ufrag: self.local.ufrag.clone(),
+            local_pwd: self.local.pwd.clone(),
+            remote_ufrag: self.remote.ufrag.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote")
+            .field("ufrag", &self.ufrag)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local")
+            .field("ufrag", &self.ufrag)
+            .finish_non_exhaustive()
+    }
+}

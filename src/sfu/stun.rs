@@ -1,0 +1,404 @@
+//! The STUN of an ICE-lite agent: Binding requests are read, checked and answered
+//! (RFC 8489, RFC 8445, 7.3). Nothing else is STUN to us.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ring::hmac;
+use subtle::ConstantTimeEq;
+
+/// Bytes of the longest answer; `out` of the writing methods must have at least these.
+///
+/// A request that gets an answer has a user name, a priority and a role beside what the answer
+/// has too, so no answer is longer than its request.
+pub const MAX_RESPONSE_LEN: usize = HEADER_LEN + 24 + INTEGRITY_LEN + FINGERPRINT_LEN;
+
+/// Bytes in front of the attributes.
+const HEADER_LEN: usize = 20;
+/// Bytes of a whole MESSAGE-INTEGRITY attribute.
+const INTEGRITY_LEN: usize = 24;
+/// Bytes of a whole FINGERPRINT attribute.
+const FINGERPRINT_LEN: usize = 8;
+
+const MAGIC_COOKIE: u32 = 0x2112_A442;
+/// What the checksum is XORed with (RFC 8489, 14.7).
+const FINGERPRINT_XOR: u32 = 0x5354_554e;
+
+const BINDING_REQUEST: u16 = 0x0001;
+const BINDING_SUCCESS: u16 = 0x0101;
+const BINDING_ERROR: u16 = 0x0111;
+
+const USERNAME: u16 = 0x0006;
+const MESSAGE_INTEGRITY: u16 = 0x0008;
+const ERROR_CODE: u16 = 0x0009;
+const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const USE_CANDIDATE: u16 = 0x0025;
+const FINGERPRINT: u16 = 0x8028;
+const ICE_CONTROLLED: u16 = 0x8029;
+
+/// A Binding request that has everything ICE asks of one (RFC 8445, 7.1), not yet authenticated.
+///
+/// Attributes that we do not know are passed over, also those that a strict agent would refuse:
+/// none exists that changes what an answer means.
+#[derive(Debug, Clone, Copy)]
+pub struct BindingRequest<'a> {
+    datagram: &'a [u8],
+    local_ufrag: &'a str,
+    remote_ufrag: &'a str,
+    use_candidate: bool,
+    controlled: bool,
+    /// Where MESSAGE-INTEGRITY begins.
+    integrity_at: usize,
+}
+
+impl<'a> BindingRequest<'a> {
+    /// Reads a datagram; `None` if it is not a Binding request with USERNAME, MESSAGE-INTEGRITY
+    /// and a correct FINGERPRINT.
+    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        if u16_at(datagram, 0)? != BINDING_REQUEST
+            || u32_at(datagram, 4)? != MAGIC_COOKIE
+            || datagram.len() % 4 != 0
+            || datagram.len() != HEADER_LEN + usize::from(u16_at(datagram, 2)?)
+        {
+            return None;
+        }
+        let fingerprint_at = datagram.len().checked_sub(FINGERPRINT_LEN)?;
+        let mut username = None;
+        let (mut use_candidate, mut controlled) = (false, false);
+        let mut integrity_at = None;
+        let mut at = HEADER_LEN;
+        // The fingerprint is the last attribute, and what follows MESSAGE-INTEGRITY is not
+        // authenticated and must be ignored (RFC 8489, 14.5).
+        while at < fingerprint_at && integrity_at.is_none() {
+            let (kind, value, next) = attribute(datagram, at)?;
+            match kind {
+                USERNAME => username = Some(value),
+                USE_CANDIDATE => use_candidate = true,
+                ICE_CONTROLLED => controlled = true,
+                MESSAGE_INTEGRITY if value.len() == INTEGRITY_LEN - 4 => integrity_at = Some(at),
+                _ => {}
+            }
+            at = next;
+        }
+        let (local_ufrag, remote_ufrag) = std::str::from_utf8(username?).ok()?.split_once(':')?;
+        let (kind, value, _) = attribute(datagram, fingerprint_at)?;
+        let expected = fingerprint(&datagram[..fingerprint_at]).to_be_bytes();
+        if kind != FINGERPRINT || value != expected {
+            return None;
+        }
+        let integrity_at = integrity_at?;
+        Some(Self {
+            datagram,
+            local_ufrag,
+            remote_ufrag,
+            use_candidate,
+            controlled,
+            integrity_at,
+        })
+    }
+
+    /// The first half of USERNAME: ours.
+    pub fn local_ufrag(&self) -> &'a str {
+        self.local_ufrag
+    }
+
+    /// The second half of USERNAME: the peer's.
+    pub fn remote_ufrag(&self) -> &'a str {
+        self.remote_ufrag
+    }
+
+    /// Whether the peer nominates this path (RFC 8445, 7.3.1.5).
+    pub fn use_candidate(&self) -> bool {
+        self.use_candidate
+    }
+
+    /// Whether the peer claims the controlled role, which a lite agent's peer cannot have
+    /// (RFC 8445, 6.1.1); the answer is then [`Self::write_role_conflict`].
+    pub fn claims_controlled(&self) -> bool {
+        self.controlled
+    }
+
+    /// Whether MESSAGE-INTEGRITY was made with our password. Takes the same time for any wrong one.
+    pub fn verify(&self, local_pwd: &str) -> bool {
+        let expected = integrity(&self.datagram[..self.integrity_at], local_pwd);
+        let value = self.integrity_at + 4;
+        let actual = &self.datagram[value..value + expected.len()];
+        actual.ct_eq(&expected).into()
+    }
+
+    /// Writes the success response to a request that came from `from`; returns its length.
+    pub fn write_success(&self, from: SocketAddr, local_pwd: &str, out: &mut [u8]) -> usize {
+        let mut response = Response::new(BINDING_SUCCESS, self.datagram, out);
+        let cookie_and_transaction: &[u8] = &self.datagram[4..HEADER_LEN];
+        let xor = |bytes: &mut [u8]| {
+            for (byte, mask) in bytes.iter_mut().zip(cookie_and_transaction) {
+                *byte ^= mask;
+            }
+        };
+        let port = from.port() ^ (MAGIC_COOKIE >> 16) as u16;
+        let mut value = [0; 20];
+        value[2..4].copy_from_slice(&port.to_be_bytes());
+        let len = match from.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                value[1] = 1;
+                value[4..8].copy_from_slice(&ip.octets());
+                8
+            }
+            IpAddr::V6(ip) => {
+                value[1] = 2;
+                value[4..20].copy_from_slice(&ip.octets());
+                20
+            }
+        };
+        xor(&mut value[4..len]);
+        response.attribute(XOR_MAPPED_ADDRESS, &value[..len]);
+        response.finish(local_pwd)
+    }
+
+    /// Writes the error 487 (RFC 8445, 7.3.1.1), after which the peer takes the other role;
+    /// returns its length.
+    pub fn write_role_conflict(&self, local_pwd: &str, out: &mut [u8]) -> usize {
+        let mut response = Response::new(BINDING_ERROR, self.datagram, out);
+        response.attribute(ERROR_CODE, b"\0\0\x04\x57Role Conflict");
+        response.finish(local_pwd)
+    }
+}
+
+/// A response while it is written.
+struct Response<'a> {
+    out: &'a mut [u8],
+    len: usize,
+}
+
+impl<'a> Response<'a> {
+    fn new(kind: u16, request: &[u8], out: &'a mut [u8]) -> Self {
+        out[..2].copy_from_slice(&kind.to_be_bytes());
+        out[4..HEADER_LEN].copy_from_slice(&request[4..HEADER_LEN]);
+        let mut response = Self {
+            out,
+            len: HEADER_LEN,
+        };
+        response.announce(0);
+        response
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        let end = self.len + 4 + value.len().next_multiple_of(4);
+        let bytes = &mut self.out[self.len..end];
+        bytes[..2].copy_from_slice(&kind.to_be_bytes());
+        bytes[2..4].copy_from_slice(&(value.len() as u16).to_be_bytes());
+        bytes[4..4 + value.len()].copy_from_slice(value);
+        bytes[4 + value.len()..].fill(0);
+        self.len = end;
+    }
+
+    /// Adds integrity and fingerprint; each covers a header that counts it already.
+    fn finish(mut self, pwd: &str) -> usize {
+        let integrity = integrity(&self.out[..self.len], pwd);
+        self.attribute(MESSAGE_INTEGRITY, &integrity);
+        self.announce(FINGERPRINT_LEN);
+        let fingerprint = fingerprint(&self.out[..self.len]);
+        self.attribute(FINGERPRINT, &fingerprint.to_be_bytes());
+        self.len
+    }
+
+    /// Sets the length in the header to what there is and `more` bytes.
+    fn announce(&mut self, more: usize) {
+        let len = (self.len - HEADER_LEN + more) as u16;
+        self.out[2..4].copy_from_slice(&len.to_be_bytes());
+    }
+}
+
+/// MESSAGE-INTEGRITY for a message that ends where the attribute begins; its header is taken to
+/// count the attribute and nothing behind it (RFC 8489, 14.5).
+fn integrity(message: &[u8], pwd: &str) -> [u8; INTEGRITY_LEN - 4] {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, pwd.as_bytes());
+    let mut context = hmac::Context::with_key(&key);
+    let len = (message.len() - HEADER_LEN + INTEGRITY_LEN) as u16;
+    context.update(&message[..2]);
+    context.update(&len.to_be_bytes());
+    context.update(&message[4..]);
+    let tag = context.sign();
+    tag.as_ref().try_into().expect("HMAC-SHA1 has 20 bytes")
+}
+
+/// FINGERPRINT of a message that ends where the attribute begins.
+fn fingerprint(message: &[u8]) -> u32 {
+    let crc = message.iter().fold(!0, |crc: u32, byte| {
+        CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
+    });
+    !crc ^ FINGERPRINT_XOR
+}
+
+/// The CRC-32 of ITU V.42, reflected polynomial 0xEDB88320, a byte at a time.
+static CRC_TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xEDB8_8320
+            } else {
+                crc >> 1
+            };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+/// Type and value of the attribute at `at`, and where the next one begins.
+fn attribute(message: &[u8], at: usize) -> Option<(u16, &[u8], usize)> {
+    let kind = u16_at(message, at)?;
+    let len = usize::from(u16_at(message, at + 2)?);
+    let value = message.get(at + 4..at + 4 + len)?;
+    Some((kind, value, at + 4 + len.next_multiple_of(4)))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use rtc::stun;
+    use rtc::stun::message::Getter;
+
+    use super::*;
+    use crate::entropy::Entropy;
+
+    /// RFC 5769, 2.1.
+    const REQUEST: &[u8] = b"\x00\x01\x00\x58\x21\x12\xa4\x42\
+        \xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\
+        \x80\x22\x00\x10STUN test client\
+        \x00\x24\x00\x04\x6e\x00\x01\xff\
+        \x80\x29\x00\x08\x93\x2f\xf9\xb1\x51\x26\x3b\x36\
+        \x00\x06\x00\x09evtj:h6vY   \
+        \x00\x08\x00\x14\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\xb2\xd3\xf2\x49\
+        \xc1\xb5\x71\xa2\
+        \x80\x28\x00\x04\xe5\x7a\x3b\xcf";
+
+    const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
+
+    fn request() -> BindingRequest<'static> {
+        BindingRequest::parse(REQUEST).expect("a Binding request")
+    }
+
+    /// What another implementation reads in a response, having verified it.
+    fn read(response: &[u8]) -> stun::message::Message {
+        let mut message = stun::message::Message::new();
+        message.unmarshal_binary(response).unwrap();
+        let crypto = rtc::stun::crypto::default_provider().unwrap();
+        stun::fingerprint::FINGERPRINT.check(&message).unwrap();
+        stun::integrity::MessageIntegrity::check(
+            &mut message,
+            PASSWORD.as_bytes(),
+            crypto.crypto(),
+        )
+        .unwrap();
+        message
+    }
+
+    #[test]
+    fn the_request_of_rfc_5769_is_understood() {
+        let request = request();
+        assert_eq!(request.local_ufrag(), "evtj");
+        assert_eq!(request.remote_ufrag(), "h6vY");
+        assert!(!request.use_candidate());
+        assert!(request.claims_controlled());
+        assert!(request.verify(PASSWORD));
+        assert!(!request.verify("VOkJxbRl1RmTxUk/WvJxBT"));
+        assert!(!request.verify(""));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        for bit in 0..REQUEST.len() * 8 {
+            let mut damaged = REQUEST.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(BindingRequest::parse(&damaged).is_none(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_under_a_mended_fingerprint_fails_verification() {
+        let fingerprint_at = REQUEST.len() - FINGERPRINT_LEN;
+        let padding = 88..91;
+        for bit in 0..fingerprint_at * 8 {
+            let mut damaged = REQUEST.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let mended = fingerprint(&damaged[..fingerprint_at]).to_be_bytes();
+            damaged[fingerprint_at + 4..].copy_from_slice(&mended);
+            let verified =
+                BindingRequest::parse(&damaged).is_some_and(|request| request.verify(PASSWORD));
+            assert!(!verified, "bit {bit}, padding {padding:?}");
+        }
+    }
+
+    #[test]
+    fn no_prefix_and_no_noise_is_a_request() {
+        for len in 0..REQUEST.len() {
+            assert!(BindingRequest::parse(&REQUEST[..len]).is_none());
+        }
+        let mut random = Entropy::from_seed(5);
+        for _ in 0..20_000 {
+            let mut noise = REQUEST.to_vec();
+            // Behind the header, so that the attributes are looked at.
+            random.fill(&mut noise[HEADER_LEN..]);
+            let at = HEADER_LEN + 4 * random.below(8) as usize;
+            noise[HEADER_LEN..at].copy_from_slice(&REQUEST[HEADER_LEN..at]);
+            assert!(BindingRequest::parse(&noise).is_none());
+        }
+    }
+
+    #[test]
+    fn a_success_tells_where_the_request_came_from() {
+        for from in [
+            "192.0.2.1:32853",
+            "[2001:db8:1234:5678:11:2233:4455:6677]:32853",
+        ] {
+            let from: SocketAddr = from.parse().unwrap();
+            let mut out = [0xff; MAX_RESPONSE_LEN];
+            let len = request().write_success(from, PASSWORD, &mut out);
+            assert!(len < REQUEST.len());
+            let message = read(&out[..len]);
+            assert_eq!(message.typ, stun::message::BINDING_SUCCESS);
+            assert_eq!(message.transaction_id.0, REQUEST[8..20]);
+            let mut mapped = stun::xoraddr::XorMappedAddress::default();
+            mapped.get_from(&message).unwrap();
+            assert_eq!(SocketAddr::new(mapped.ip, mapped.port), from);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_from_a_dual_stack_socket_is_told_as_ipv4() {
+        let mut out = [0; MAX_RESPONSE_LEN];
+        let from = "[::ffff:192.0.2.1]:32853".parse().unwrap();
+        let len = request().write_success(from, PASSWORD, &mut out);
+        // RFC 5769, 2.2: 192.0.2.1, port 32853.
+        assert_eq!(
+            out[HEADER_LEN..HEADER_LEN + 12],
+            *b"\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43"
+        );
+        read(&out[..len]);
+    }
+
+    #[test]
+    fn a_role_conflict_is_error_487() {
+        let mut out = [0xff; MAX_RESPONSE_LEN];
+        let len = request().write_role_conflict(PASSWORD, &mut out);
+        assert!(len < REQUEST.len());
+        let message = read(&out[..len]);
+        assert_eq!(message.typ, stun::message::BINDING_ERROR);
+        let mut code = stun::error_code::ErrorCodeAttribute::default();
+        code.get_from(&message).unwrap();
+        assert_eq!(code.code.0, 487);
+    }
+}

@@ -1,0 +1,26 @@
+//! The log: who writes it, and the spans that give its lines their context.
+
+use std::io;
+
+use tracing::Span;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Sends the log of this process to standard error. Only the first call has an effect.
+pub fn init(config: &LogConfig) {
+    let filter = EnvFilter::builder().parse_lossy(&config.level);
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // An error means that there is a subscriber already.
+    let _ = match config.format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
+
+/// The context of one HTTP request. The path is logged without the query, and by whoever logs
+/// at `debug` only: paths name sessions, but never secrets.
+pub fn request_span<B>(request: &axum::http::Request<B>) -> Span {
+    tracing::info_span!("request", method = %request.method(), path = request.uri().path())
+}
