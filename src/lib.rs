@@ -5,6 +5,7 @@ pub mod config;
 pub mod db;
 pub mod driver;
 pub mod entropy;
+pub mod http;
 pub mod hub;
 pub mod load;
 pub mod model;

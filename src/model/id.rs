@@ -13,10 +13,6 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, de};
-<<<<<<< HEAD
-=======
-use serde::{Deserialize, Serialize};
->>>>>>> client
 use uuid::Uuid;
 
 use crate::entropy::Entropy;

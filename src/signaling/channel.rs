@@ -196,3 +196,58 @@ fn replace<T: Copy + PartialEq>(old: &mut Option<T>, new: Option<T>) -> Option<T
     *old = news.or(*old);
     news
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIDEO: &str =
+        r#"{"id":"video1","type":"video","active":true,"width":640,"height":480,"orientation":0}"#;
+
+    #[test]
+    fn a_channel_is_announced_as_it_was_described() {
+        let channel: StreamChannel = serde_json::from_str(VIDEO).unwrap();
+        assert_eq!(serde_json::to_string(&channel).unwrap(), VIDEO);
+    }
+
+    #[test]
+    fn a_change_that_changes_nothing_is_no_news() {
+        let mut channel: StreamChannel = serde_json::from_str(VIDEO).unwrap();
+        let before = channel;
+        assert_eq!(channel.apply(&change(r#"{"active":true}"#)), None);
+        assert_eq!(
+            channel.apply(&change(r#"{"width":640,"height":480}"#)),
+            None
+        );
+        assert_eq!(channel.apply(&change("{}")), None);
+        assert_eq!(channel, before);
+    }
+
+    #[test]
+    fn only_what_is_new_is_passed_on() {
+        let mut channel: StreamChannel = serde_json::from_str(VIDEO).unwrap();
+        let news = channel.apply(&change(r#"{"active":true,"width":1280,"height":480}"#));
+        assert_eq!(news, Some(change(r#"{"width":1280}"#)));
+        assert_eq!(channel.picture.width, Some(1280));
+        let news = channel.apply(&change(r#"{"active":false}"#)).unwrap();
+        assert_eq!(serde_json::to_string(&news).unwrap(), r#"{"active":false}"#);
+        assert!(!channel.active);
+    }
+
+    #[test]
+    fn numbers_may_be_written_as_javascript_does() {
+        let change = change(r#"{"width":640.4,"height":1e99,"frameRate":null,"source":"new"}"#);
+        let picture = Picture {
+            width: Some(640),
+            height: Some(u32::MAX),
+            ..Picture::default()
+        };
+        assert_eq!(change.picture, picture);
+        assert!(serde_json::from_str::<ChannelChange>(r#"{"width":-1}"#).is_err());
+        assert!(serde_json::from_str::<ChannelChange>(r#"{"width":"640"}"#).is_err());
+    }
+
+    fn change(text: &str) -> ChannelChange {
+        serde_json::from_str(text).unwrap()
+    }
+}

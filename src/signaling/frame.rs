@@ -283,3 +283,181 @@ impl Reader<'_> {
         text(head)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    const VECTORS: &str = include_str!("../../tests/fixtures/signaling/rumor-vectors.json");
+
+    #[test]
+    fn captured_frames_are_read_and_written_byte_for_byte() {
+        let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+        let vectors = vectors["vectors"].as_array().unwrap();
+        assert_eq!(vectors.len(), 12);
+        for vector in vectors {
+            let bytes = from_hex(vector["hex"].as_str().unwrap());
+            let frame = Frame::decode(&bytes).unwrap();
+            let decoded = &vector["decoded"];
+            let kind = format!("{:?}", frame.kind).to_uppercase();
+            assert_eq!(kind, vector["type"].as_str().unwrap());
+            assert_eq!(serde_json::json!(frame.addresses), decoded["to"]);
+            let headers = decoded["headers"].as_object().unwrap();
+            assert_eq!(frame.headers.len(), headers.len());
+            for (name, value) in headers {
+                assert_eq!(frame.header(name), value.as_str());
+            }
+            if decoded["data"].is_object() {
+                assert_eq!(
+                    serde_json::from_str::<Value>(&frame.payload).unwrap(),
+                    decoded["data"]
+                );
+            } else {
+                assert_eq!(frame.payload, decoded["data"].as_str().unwrap());
+            }
+            assert_eq!(frame.encode(), bytes, "{}", vector["note"]);
+        }
+    }
+
+    #[test]
+    fn the_ready_made_pong_is_a_pong() {
+        let pong = Frame::decode(&PONG).unwrap();
+        assert_eq!(
+            pong,
+            Frame {
+                kind: FrameKind::Pong,
+                ..empty()
+            }
+        );
+    }
+
+    #[test]
+    fn an_event_carries_its_sender_and_transaction() {
+        let id = Uuid::from_u128(7);
+        let frame = Frame::decode(&encode_event("symphony.x", id, "c", "{}")).unwrap();
+        assert_eq!(frame.kind, FrameKind::Message);
+        assert_eq!(frame.transaction(), Some(id));
+        assert_eq!(frame.header("X-TB-FROM-ADDRESS"), Some("symphony.x"));
+        assert_eq!(
+            frame.header("Content-Type"),
+            Some("application/x-raptor+v2")
+        );
+        assert_eq!(
+            (frame.addresses, &*frame.payload),
+            (vec!["c".to_owned()], "{}")
+        );
+    }
+
+    #[test]
+    fn a_status_carries_the_requests_transaction_and_a_code() {
+        let id = Uuid::from_u128(7);
+        let frame = Frame::decode(&encode_status("symphony.x", id, "c", 404, "")).unwrap();
+        assert_eq!(frame.kind, FrameKind::Status);
+        assert_eq!(frame.header("STATUS"), Some("404"));
+        assert_eq!(frame.header("TRANSACTION-ID"), Some(&*id.to_string()));
+    }
+
+    #[test]
+    fn malformed_frames_are_told_apart() {
+        let check = |hex: &str, error| assert_eq!(Frame::decode(&from_hex(hex)), Err(error));
+        check("", FrameError::Truncated);
+        check("000000", FrameError::Truncated);
+        check("00000000", FrameError::Truncated);
+        check("0000000600000700", FrameError::WrongLength);
+        check("ffffffff0000070000", FrameError::WrongLength);
+        check("0000000500000500 00", FrameError::UnknownKind(5));
+        check("000000050000020100", FrameError::Truncated);
+        check("0000000700000201ffff61", FrameError::Truncated);
+        check("000000050000021100", FrameError::TooManyEntries);
+        check("0000000500000200ff", FrameError::TooManyEntries);
+        check("000000060000020000ff", FrameError::NotUtf8);
+        check("000000080000020100 01c300", FrameError::NotUtf8);
+        let long = vec![0; MAX_FRAME_LEN + 1];
+        assert_eq!(Frame::decode(&long), Err(FrameError::TooLong));
+    }
+
+    #[test]
+    fn the_longest_frame_is_accepted() {
+        let payload = "x".repeat(MAX_FRAME_LEN - 9);
+        let frame = Frame { payload, ..empty() };
+        assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+    }
+
+    #[test]
+    fn a_field_too_long_for_the_format_is_cut_between_characters() {
+        let frame = Frame {
+            addresses: vec!["é".repeat(40_000)],
+            ..empty()
+        };
+        let decoded = Frame::decode(&frame.encode()).unwrap();
+        assert_eq!(decoded.addresses, ["é".repeat(32_767)]);
+    }
+
+    #[test]
+    fn tokens_and_payloads_do_not_print() {
+        let headers = vec![(header::TOKEN.to_owned(), "T1==secret".to_owned())];
+        let frame = Frame {
+            headers,
+            payload: "secret".into(),
+            ..empty()
+        };
+        assert!(!format!("{frame:?}").contains("secret"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_survives_encoding(
+            kind in prop::sample::select(vec![0u8, 1, 2, 3, 4, 7, 8, 9]),
+            addresses in vec(".{0,40}", 0..=16),
+            headers in vec((".{0,20}", ".{0,200}"), 0..=16),
+            payload in ".{0,500}",
+        ) {
+            let kind = FrameKind::from_wire(kind).unwrap();
+            let frame = Frame { kind, addresses, headers, payload };
+            prop_assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = Frame::decode(&bytes);
+        }
+
+        #[test]
+        fn arbitrary_bytes_behind_a_right_length_mean_the_same_again(
+            kind in 0u8..10,
+            body in vec(prop_oneof![0u8..4, any::<u8>()], 0..120),
+        ) {
+            let mut bytes = (body.len() as u32 + 3).to_be_bytes().to_vec();
+            bytes.extend([0, 0, kind]);
+            bytes.extend(body);
+            if let Ok(frame) = Frame::decode(&bytes) {
+                prop_assert_eq!(frame.encode(), bytes);
+            }
+        }
+    }
+
+    fn empty() -> Frame {
+        Frame {
+            kind: FrameKind::Message,
+            addresses: vec![],
+            headers: vec![],
+            payload: String::new(),
+        }
+    }
+
+    fn from_hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text
+            .chars()
+            .filter_map(|c| c.to_digit(16))
+            .map(|digit| digit as u8)
+            .collect();
+        digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect()
+    }
+}

@@ -110,3 +110,31 @@ where
         T::deserialize(de::value::StringDeserializer::<de::value::Error>::new(word)).ok()
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(!is_too_deep(&nested(MAX_DEPTH)));
+        assert!(is_too_deep(&nested(MAX_DEPTH + 1)));
+        assert!(!is_too_deep(&format!("\"{}\"", nested(1000))));
+        assert!(is_too_deep(&format!(r#"["\"",{}"#, nested(1000))));
+        assert!(!is_too_deep(&format!(r#""\\\"{}""#, nested(1000))));
+        assert!(!is_too_deep(&"[],".repeat(1000)));
+        assert!(!is_too_deep(&"]".repeat(1000)));
+    }
+
+    #[test]
+    fn raw_json_keeps_its_spelling_and_does_not_print() {
+        let raw = RawJson::parse(r#"{"b":1e2,  "a":"\u0041"}"#.to_owned()).unwrap();
+        assert_eq!(
+            serde_json::to_string(&raw).unwrap(),
+            r#"{"b":1e2,  "a":"\u0041"}"#
+        );
+        assert_eq!(format!("{raw:?}"), "RawJson(24 bytes)");
+        assert!(RawJson::parse("{".to_owned()).is_err());
+    }
+}

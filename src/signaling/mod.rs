@@ -10,6 +10,7 @@
 pub mod channel;
 pub mod client;
 pub mod error;
+mod event;
 pub mod frame;
 pub mod json;
 pub mod object;
@@ -17,3 +18,6 @@ pub mod reply;
 mod request;
 pub mod server;
 pub mod uri;
+
+#[cfg(test)]
+mod transcript;

@@ -69,3 +69,46 @@ struct Created {
 struct Refused {
     reason: &'static str,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_created_reply_always_has_the_array_that_old_clients_need() {
+        let reply = Reply::Created(Uuid::nil());
+        let expected = format!(
+            r#"{{"content":{{"id":"{}","iceServers":[]}}}}"#,
+            Uuid::nil()
+        );
+        assert_eq!((reply.status(), reply.payload()), (200, expected));
+    }
+
+    #[test]
+    fn a_refusal_has_its_code_and_its_word() {
+        let check = |refusal, status, payload: &str| {
+            let reply = Reply::Refused(refusal);
+            assert_eq!((reply.status(), &*reply.payload()), (status, payload));
+        };
+        check(
+            Refusal::ConnectionLimitExceeded,
+            409,
+            r#"{"reason":"connectionLimitExceeded"}"#,
+        );
+        check(
+            Refusal::StreamLimitExceeded,
+            409,
+            r#"{"reason":"streamLimitExceeded"}"#,
+        );
+        let encryption = r#"{"reason":"IncompatibleEncryptionSettings"}"#;
+        check(Refusal::IncompatibleEncryption, 405, encryption);
+    }
+
+    #[test]
+    fn nothing_to_say_is_an_empty_payload() {
+        assert_eq!(
+            (Reply::Done.status(), Reply::Done.payload()),
+            (200, String::new())
+        );
+    }
+}

@@ -273,3 +273,88 @@ impl<'a> Segments<'a> {
         self.0.next().filter(|segment| !segment.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BASE: &str = "/v2/partner/1127/session/S";
+    const ID: &str = "80f8d87d-48b5-41ca-95ad-8e29b25de8ee";
+
+    #[test]
+    fn every_form_is_read_and_written_alike() {
+        for path in [
+            "",
+            "/connection/ID",
+            "/stream/ID",
+            "/stream/ID/channel/audio1",
+            "/stream/ID/channel/caption1/data/ID",
+            "/stream/ID/subscriber/ID",
+            "/stream/ID/subscriber/ID/channel/video1",
+            "/stream/ID/subscriber/ID/channel/downlinkStats1/data/ID",
+            "/stream/ID/source/P2P",
+            "/stream/ID/source/MANTIS",
+            "/signal/ID",
+            "/connection/ID/signal/ID",
+            "/archive/ID",
+            "/notification",
+            "/migrate",
+        ] {
+            let text = format!("{BASE}{}", path.replace("ID", ID));
+            let uri: Uri = text.parse().unwrap();
+            assert_eq!(uri.to_string(), text);
+            assert_eq!(
+                format!("{text}/").parse(),
+                Ok(uri),
+                "a missing last value is allowed"
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_follow_the_grammar_is_malformed() {
+        let check =
+            |text: &str| assert_eq!(text.parse::<Uri>(), Err(UriError::Malformed), "{text}");
+        check("");
+        check("/v1/partner/1127/session/S");
+        check("/v2/partner/1127/session");
+        check("/v2/partner/1127/room/S");
+        check("/v2/partner//session/S");
+        check(&format!("{BASE}/stream"));
+        check(&format!("{BASE}/nonsense/{ID}"));
+        check(&format!("{BASE}/stream/{ID}/channel"));
+        check(&format!("{BASE}/stream/{ID}/signal/{ID}"));
+        check(&format!("{BASE}/connection/{ID}/stream/{ID}"));
+        check(&format!("{BASE}/migrate/{ID}"));
+        check(&format!(
+            "{BASE}/stream/{ID}/subscriber/{ID}/channel/audio1/data/{ID}/x"
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_an_id_is_told_apart() {
+        let check =
+            |text: &str| assert_eq!(text.parse::<Uri>(), Err(UriError::ImpossibleId), "{text}");
+        check("/v2/partner/x/session/S");
+        check("/v2/partner/1127/session/a b");
+        check(&format!("/v2/partner/1127/session/{}", "x".repeat(256)));
+        check(&format!("{BASE}/connection/nope"));
+        check(&format!("{BASE}/stream/{}", ID.to_uppercase()));
+        check(&format!("{BASE}/stream/{ID}/channel/video2"));
+        check(&format!("{BASE}/stream/{ID}/source/OTHER"));
+        check(&format!("{BASE}/signal/q"));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_is_read_or_refused(
+            path in "(/(stream|channel|subscriber|data|signal|connection|video1|x|))*",
+        ) {
+            if let Ok(uri) = format!("{BASE}{path}").parse::<Uri>() {
+                prop_assert_eq!(uri.to_string().parse(), Ok(uri));
+            }
+        }
+    }
+}

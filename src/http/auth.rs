@@ -1,0 +1,152 @@
+//! Who calls: the project whose secret signed the request (`protocol/rest.md`, section 2).
+
+use axum::extract::{FromRef, FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use serde::Deserialize;
+
+use super::error::ApiError;
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::model::id::ProjectId;
+use crate::model::jwt::{self, Issuer, NumericDate};
+use crate::model::project::Project;
+
+/// Header with a JWT signed by the caller.
+const TOKEN: &str = "x-opentok-auth";
+
+/// Header with key and secret in clear, as SDKs before 2017 sent it.
+const LEGACY: &str = "x-tb-partner-auth";
+
+/// How far a caller's clock may be ahead of ours, in seconds (our choice).
+const SKEW_S: i64 = 60;
+
+/// How long a caller's JWT may live, in seconds: the documented five minutes, and some for SDKs
+/// that ask for the time twice.
+const MAX_LIFETIME_S: i64 = 300 + 30;
+
+/// Name of the path parameter that must be the caller's key, on routes that have one.
+const PATH_KEY: &str = "api_key";
+
+/// The project that makes this request. Extracting it fails with 403, for whatever reason.
+#[derive(Debug, Clone)]
+pub struct AuthProject(pub Project);
+
+/// Which credentials are good enough.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuthPolicy {
+    /// Accept `X-TB-PARTNER-AUTH`, which sends the secret itself.
+    pub legacy_header: bool,
+}
+
+impl<S> FromRequestParts<S> for AuthProject
+where
+    Db: FromRef<S>,
+    Clock: FromRef<S>,
+    AuthPolicy: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let db = Db::from_ref(state);
+        let project = match credentials(parts, AuthPolicy::from_ref(state))? {
+            Credentials::Token(token) => {
+                let now_unix_s = Clock::from_ref(state).unix_ms() / 1000;
+                by_token(&db, token, now_unix_s).await?
+            }
+            Credentials::Secret(key, secret) => by_secret(&db, key, secret).await?,
+        };
+        match path_key(parts, state).await {
+            Some(key) if key != project.id.to_string() => Err(OTHER_PROJECT),
+            _ => Ok(Self(project)),
+        }
+    }
+}
+
+/// What the original says.
+const UNKNOWN_PROJECT: ApiError = ApiError::Forbidden("Issuer not found");
+/// What the original says.
+const OTHER_PROJECT: ApiError =
+    ApiError::Forbidden("Id in the token does not match the one in the url");
+const INVALID: ApiError = ApiError::Forbidden("Invalid token");
+
+enum Credentials<'a> {
+    Token(&'a str),
+    Secret(&'a str, &'a str),
+}
+
+fn credentials(parts: &Parts, policy: AuthPolicy) -> Result<Credentials<'_>, ApiError> {
+    if let Some(token) = only_value(parts, TOKEN)? {
+        return Ok(Credentials::Token(token));
+    }
+    let legacy = if policy.legacy_header {
+        only_value(parts, LEGACY)?
+    } else {
+        None
+    };
+    let (key, secret) = legacy
+        .and_then(|pair| pair.split_once(':'))
+        .ok_or(INVALID)?;
+    Ok(Credentials::Secret(key, secret))
+}
+
+/// A header's value; there must not be two.
+fn only_value<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, ApiError> {
+    let mut values = parts.headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text.trim())),
+        _ => Err(INVALID),
+    }
+}
+
+async fn by_token(db: &Db, token: &str, now_unix_s: i64) -> Result<Project, ApiError> {
+    let key = jwt::claimed_issuer(token).ok_or(INVALID)?;
+    let project = db.projects().find(key).await?.ok_or(UNKNOWN_PROJECT)?;
+    check_token(token, &project, now_unix_s)?;
+    Ok(project)
+}
+
+async fn by_secret(db: &Db, key: &str, secret: &str) -> Result<Project, ApiError> {
+    let key: ProjectId = key.parse().map_err(|_| INVALID)?;
+    let project = db.projects().find(key).await?.ok_or(UNKNOWN_PROJECT)?;
+    if project.secret.matches(secret) {
+        Ok(project)
+    } else {
+        Err(INVALID)
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: Issuer,
+    ist: Option<String>,
+    iat: NumericDate,
+    exp: NumericDate,
+}
+
+fn check_token(token: &str, project: &Project, now_unix_s: i64) -> Result<(), ApiError> {
+    let (header, claims) = jwt::verify::<Claims>(token, &project.secret).map_err(|_| INVALID)?;
+    // One SDK puts it into the header.
+    let ist = match claims.ist {
+        Some(ist) => Some(ist),
+        None => header.extras.get::<String>("ist").map_err(|_| INVALID)?,
+    };
+    let lifetime_s = claims.exp.0 - claims.iat.0;
+    let good = claims.iss.0 == project.id
+        && ist.is_none_or(|ist| ist == "project")
+        && claims.iat.0 <= now_unix_s + SKEW_S
+        && claims.exp.0 > now_unix_s
+        && lifetime_s <= MAX_LIFETIME_S;
+    if good { Ok(()) } else { Err(INVALID) }
+}
+
+async fn path_key<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<String> {
+    let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
+    params
+        .iter()
+        .find(|(name, _)| *name == PATH_KEY)
+        .map(|(_, value)| value.to_owned())
+}

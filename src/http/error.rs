@@ -1,0 +1,205 @@
+//! What REST callers are told when something is wrong, and in which format.
+//!
+//! The only file that chooses status codes (`protocol/rest.md`, section 3).
+
+use std::convert::Infallible;
+use std::error::Error;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tracing::{debug, error};
+
+use crate::db::DbError;
+use crate::model::session::SessionError;
+
+/// Why a REST call is refused or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The request is not what it should be.
+    #[error("{0}")]
+    Invalid(String),
+    /// The caller has not shown who they are, or may not do this. SDKs know 403 only, so there
+    /// is no 401.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// There is no such path or thing.
+    #[error("Not found")]
+    NotFound,
+    /// There is such a path, but not for this method.
+    #[error("Method not allowed")]
+    MethodNotAllowed,
+    /// The body is larger than the configured limit.
+    #[error("Request body too large")]
+    TooLarge,
+    /// It may work later.
+    #[error("Service unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// It is our fault.
+    #[error("Internal error")]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl ApiError {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Tells the operator what callers are not told.
+    fn log(&self) {
+        match self {
+            Self::Unavailable(cause) | Self::Internal(cause) => {
+                let cause: &(dyn Error + 'static) = cause.as_ref();
+                error!(error = cause, "A REST call failed");
+            }
+            _ => debug!(reason = %self, "A REST call was refused"),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unavailable(_) => Self::Unavailable(error.into()),
+            _ => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        Format::Json.error(&self)
+    }
+}
+
+/// How to answer where it depends on `Accept`: creating sessions only. Three of the six SDKs read
+/// nothing but XML there, and those are the ones that do not say so (`protocol/rest.md`, 1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// If it is asked for.
+    Json,
+    /// If not.
+    Xml,
+}
+
+impl<S: Sync> FromRequestParts<S> for Format {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let mut accepted = parts.headers.get_all(header::ACCEPT).iter();
+        let json = accepted.any(|value| {
+            let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+            text.contains("application/json")
+        });
+        Ok(if json { Self::Json } else { Self::Xml })
+    }
+}
+
+impl Format {
+    /// Writes an error. `message` is there whatever happens: one SDK fails without it.
+    pub fn error(self, error: &ApiError) -> Response {
+        error.log();
+        let message = error.to_string();
+        let body = Body {
+            code: GENERIC,
+            message: &message,
+            description: &message,
+        };
+        match self {
+            Self::Json => (error.status(), axum::Json(body)).into_response(),
+            Self::Xml => {
+                let xml = HeaderValue::from_static("application/xml");
+                (error.status(), [(header::CONTENT_TYPE, xml)], body.to_xml()).into_response()
+            }
+        }
+    }
+}
+
+/// The error code that says no more than the status.
+const GENERIC: i32 = -1;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    code: i32,
+    message: &'a str,
+    description: &'a str,
+}
+
+impl Body<'_> {
+    fn to_xml(&self) -> String {
+        let code = self.code.to_string();
+        let members = [
+            ("code", code.as_str()),
+            ("message", self.message),
+            ("description", self.description),
+        ];
+        format!(
+            "{XML_HEAD}<errorPayload>{}</errorPayload>",
+            xml_elements(&members)
+        )
+    }
+}
+
+/// What an XML document begins with.
+pub(super) const XML_HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?>"#;
+
+/// Elements with text in them, and nothing between them.
+pub(super) fn xml_elements(members: &[(&str, &str)]) -> String {
+    let element = |(name, text): &(&str, &str)| format!("<{name}>{}</{name}>", escaped(text));
+    members.iter().map(element).collect()
+}
+
+/// Escapes the usual five; what XML cannot say at all becomes a replacement character.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\t' | '\n' | '\r' => out.push(char),
+            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            _ => out.push(char),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_text_cannot_end_its_element() {
+        let xml = xml_elements(&[("m", "<b>\"Q&A\"</b>'\u{1}")]);
+        assert_eq!(
+            xml,
+            "<m>&lt;b&gt;&quot;Q&amp;A&quot;&lt;/b&gt;&apos;\u{fffd}</m>"
+        );
+    }
+
+    #[test]
+    fn callers_are_not_told_what_broke() {
+        let error = ApiError::Internal("disk 7 of host 12 is on fire".into());
+        assert_eq!(error.to_string(), "Internal error");
+    }
+}
