@@ -1,0 +1,146 @@
+//! What is stored, and that it is still there after a restart.
+
+use parlor::db::{Db, DbError};
+use parlor::entropy::Entropy;
+use parlor::model::id::ProjectId;
+use parlor::model::project::Project;
+use parlor::model::session::{Session, SessionOptions, SessionRequest};
+
+fn projects() -> [Project; 2] {
+    let mut entropy = Entropy::from_seed(1);
+    ["first", "second"].map(|name| Project::generate(name, 1_739_538_894_959, &mut entropy))
+}
+
+fn session(project: ProjectId, request: SessionRequest<'_>) -> Session {
+    let options = SessionOptions::parse(request).unwrap();
+    Session::create(
+        project,
+        options,
+        1_739_538_894_959,
+        &mut Entropy::from_seed(2),
+    )
+}
+
+#[tokio::test]
+async fn everything_is_still_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("50% of what? it's.db");
+    let [project, _] = projects();
+    let plain = session(project.id, SessionRequest::default());
+    let mut archived = session(
+        project.id,
+        SessionRequest {
+            archive_mode: Some("always"),
+            archive_name: Some("lesson 1; DROP TABLE sessions"),
+            location: Some("12.34.56.78"),
+            ..SessionRequest::default()
+        },
+    );
+    archived.id = "2_archived".parse().unwrap();
+    let mut relayed = session(
+        project.id,
+        SessionRequest {
+            p2p_preference: Some("adaptive"),
+            ..SessionRequest::default()
+        },
+    );
+    relayed.id = "2_adaptive".parse().unwrap();
+
+    let db = Db::open_file(&file).await.unwrap();
+    db.projects().insert(&project).await.unwrap();
+    for session in [&plain, &archived, &relayed] {
+        db.sessions().insert(session).await.unwrap();
+    }
+    db.close().await;
+
+    let db = Db::open_file(&file).await.unwrap();
+    let found = db.projects().find(project.id).await.unwrap().unwrap();
+    assert_eq!(found, project);
+    assert_eq!(db.projects().list().await.unwrap(), [project]);
+    for session in [plain, archived, relayed] {
+        let found = db.sessions().find_any(&session.id).await.unwrap();
+        assert_eq!(found, Some(session));
+    }
+}
+
+#[tokio::test]
+async fn a_project_does_not_see_another_projects_sessions() {
+    let db = Db::open("sqlite::memory:").await.unwrap();
+    let [first, second] = projects();
+    db.projects().insert(&first).await.unwrap();
+    db.projects().insert(&second).await.unwrap();
+    let session = session(first.id, SessionRequest::default());
+    db.sessions().insert(&session).await.unwrap();
+    assert_eq!(
+        db.sessions().of(second.id).find(&session.id).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        db.sessions().of(first.id).find(&session.id).await.unwrap(),
+        Some(session)
+    );
+}
+
+#[tokio::test]
+async fn what_clashes_says_how() {
+    let db = Db::open("sqlite::memory:").await.unwrap();
+    let [project, stranger] = projects();
+    db.projects().insert(&project).await.unwrap();
+    let again = db.projects().insert(&project).await.unwrap_err();
+    assert!(matches!(again, DbError::Conflict(_)), "{again:?}");
+
+    let session_of = |project| session(project, SessionRequest::default());
+    let orphan = db
+        .sessions()
+        .insert(&session_of(stranger.id))
+        .await
+        .unwrap_err();
+    assert!(matches!(orphan, DbError::NotFound(_)), "{orphan:?}");
+    db.sessions().insert(&session_of(project.id)).await.unwrap();
+    let again = db
+        .sessions()
+        .insert(&session_of(project.id))
+        .await
+        .unwrap_err();
+    assert!(matches!(again, DbError::Conflict(_)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing/parlor.db");
+    assert!(matches!(
+        Db::open_file(&missing).await,
+        Err(DbError::Unavailable(_))
+    ));
+    assert!(Db::open("postgres://localhost/parlor").await.is_err());
+
+    let garbage = dir.path().join("garbage.db");
+    std::fs::write(&garbage, "not a database, ".repeat(100)).unwrap();
+    assert!(Db::open_file(&garbage).await.is_err());
+}
+
+#[tokio::test]
+async fn two_processes_may_write_to_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("parlor.db");
+    let (server, command) = (
+        Db::open_file(&file).await.unwrap(),
+        Db::open_file(&file).await.unwrap(),
+    );
+    let mut entropy = Entropy::from_seed(3);
+    let mut writing = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let project = Project::generate("p", n, &mut entropy);
+        let db = if n % 2 == 0 {
+            server.clone()
+        } else {
+            command.clone()
+        };
+        writing.spawn(async move { db.projects().insert(&project).await });
+    }
+    for written in writing.join_all().await {
+        written.unwrap();
+    }
+    assert_eq!(server.projects().list().await.unwrap().len(), 40);
+}
