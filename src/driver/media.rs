@@ -3,24 +3,27 @@
 //! The worker owns its socket and everything the engine knows. It never waits for anybody: what
 //! comes in is drained on every turn, and what it says upward is held back while nobody listens.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{debug, error, info, warn};
 
 use super::dtls::DtlsHandle;
 use crate::clock::Clock;
 use crate::net::udp::BatchSocket;
 use crate::sfu::command::{Command, EngineEvent};
-use crate::sfu::datagram::{ReceiveSlab, SendSlab};
-use crate::sfu::engine::{DtlsResult, Engine, Outgoing};
+use crate::sfu::datagram::ReceiveSlab;
+use crate::sfu::engine::Engine;
+use crate::sfu::handshake::{HandshakeInput, HandshakeOutput};
 
 /// Commands and handshake results that may wait for a worker. When full, the sender waits; the
 /// worker drains them all on each turn, so that is no longer than one turn.
@@ -35,8 +38,9 @@ const BATCH_LEN: usize = 64;
 /// Receive calls per turn before anything else gets its turn.
 const BATCHES_PER_TURN: usize = 4;
 
-/// Bytes of the send slab: small enough to stay in the second-level cache.
-const SEND_SLAB_LEN: usize = 256 * 1024;
+/// How long until the next attempt to pass on what a full queue did not take: nobody tells the
+/// worker when there is room again.
+const RETRY: Duration = Duration::from_millis(10);
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
@@ -45,7 +49,7 @@ const WAKE: Token = Token(1);
 #[derive(Debug)]
 pub(super) enum Input {
     Command(Command),
-    Dtls(DtlsResult),
+    Handshake(HandshakeOutput),
     Stop,
 }
 
@@ -81,8 +85,8 @@ impl MediaHandle {
     }
 
     /// For the handshake thread, which may wait.
-    pub(super) fn dtls_result(&self, result: DtlsResult) {
-        if self.inputs.blocking_send(Input::Dtls(result)).is_err() {
+    pub(super) fn handshake(&self, output: HandshakeOutput) {
+        if self.inputs.blocking_send(Input::Handshake(output)).is_err() {
             debug!("Handshake result for a media worker that has stopped");
         }
         self.wake();
@@ -153,7 +157,8 @@ impl MediaWorker {
             events,
             clock,
             received: ReceiveSlab::new(BATCH_LEN),
-            slab: SendSlab::new(SEND_SLAB_LEN),
+            stops: VecDeque::new(),
+            held_back: false,
         };
         let thread = std::thread::Builder::new().name("media-0".into()).spawn(move || turn.run())?;
         info!(address = %local_addr, "Media port open");
@@ -171,14 +176,16 @@ struct Turn {
     events: mpsc::Sender<EngineEvent>,
     clock: Clock,
     received: ReceiveSlab,
-    slab: SendSlab,
+    /// Handshakes to stop that the control thread had no room for: one for each leg at most.
+    stops: VecDeque<HandshakeInput>,
+    /// Whether something waits for room in a queue.
+    held_back: bool,
 }
 
 impl Turn {
     fn run(mut self) {
         let mut wakeups = Events::with_capacity(8);
-        // Readiness is told once per change, so it is remembered until a receive call comes back
-        // empty-handed.
+        // Readiness is told once per change, so it is remembered until all has been received.
         let mut readable = false;
         loop {
             let timeout = if readable { Some(Duration::ZERO) } else { self.time_left() };
@@ -196,7 +203,104 @@ impl Turn {
                 readable = self.take_datagrams();
             }
             self.take_time();
+            self.held_back = false;
+            self.pass_handshakes();
             self.tell();
+        }
+    }
+
+    /// How long nothing needs to be done unless something comes in.
+    fn time_left(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        let engine = self.engine.poll_timeout().map(|at| at.saturating_duration_since(now));
+        engine.into_iter().chain(self.held_back.then_some(RETRY)).min()
+    }
+
+    /// Takes what waited when the turn began. What is sent meanwhile has its own wake-up.
+    fn take_inputs(&mut self) -> ControlFlow<()> {
+        for _ in 0..INPUTS_LEN {
+            match self.inputs.try_recv() {
+                Ok(Input::Command(command)) => {
+                    self.engine.handle_command(command, self.clock.now(), &mut self.socket);
+                }
+                Ok(Input::Handshake(output)) => {
+                    self.engine.handle_handshake(output, self.clock.now(), &mut self.socket);
+                }
+                Ok(Input::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
+                    return ControlFlow::Break(());
+                }
+                Err(mpsc::error::TryRecvError::Empty) => break,
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes a few batches; true if there may be more.
+    fn take_datagrams(&mut self) -> bool {
+        for _ in 0..BATCHES_PER_TURN {
+            match self.socket.receive(&mut self.received) {
+                Ok(count) => {
+                    let now = self.clock.now();
+                    self.engine.handle_datagrams(&mut self.received, now, &mut self.socket);
+                    // Fewer than asked for were all there were; the next one is a new readiness.
+                    if count < BATCH_LEN {
+                        return false;
+                    }
+                }
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        warn!(%error, "Cannot receive media");
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn take_time(&mut self) {
+        let now = self.clock.now();
+        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.engine.handle_timeout(now, &mut self.socket);
+        }
+    }
+
+    /// Passes handshake inputs on. The control thread's queue drops datagrams and gives back stops
+    /// that it has no room for; those wait here.
+    fn pass_handshakes(&mut self) {
+        while let Some(stop) = self.stops.pop_front() {
+            if let Err(stop) = self.dtls.send(stop) {
+                self.stops.push_front(stop);
+                break;
+            }
+        }
+        while let Some(input) = self.engine.poll_handshake() {
+            // A leg's stop is the last that is heard of it, so others may overtake it.
+            if let Err(stop) = self.dtls.send(input) {
+                self.stops.push_back(stop);
+            }
+        }
+        self.held_back |= !self.stops.is_empty();
+    }
+
+    /// Tells the hub what happened; while it does not listen, the rest stays in the engine.
+    fn tell(&mut self) {
+        loop {
+            match self.events.try_reserve() {
+                Ok(place) => match self.engine.poll_event() {
+                    Some(event) => place.send(event),
+                    None => return,
+                },
+                Err(TrySendError::Full(())) => {
+                    self.held_back = true;
+                    return;
+                }
+                Err(TrySendError::Closed(())) => {
+                    // The hub is gone, and this worker is about to be stopped.
+                    while self.engine.poll_event().is_some() {}
+                    return;
+                }
+            }
         }
     }
 }

@@ -1,1 +1,4 @@
 //! Sockets. Moves datagrams between the kernel and plain memory, and decides nothing.
+
+mod address;
+pub mod udp;

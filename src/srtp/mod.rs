@@ -10,6 +10,8 @@ mod open;
 mod replay;
 mod seal;
 mod sha1;
+#[cfg(test)]
+mod tests;
 
 pub use open::Opener;
 pub use seal::Sealer;

@@ -44,7 +44,11 @@ impl Opener {
         Self::from_session_keys(profile, &rtp, &rtcp)
     }
 
-    fn from_session_keys(profile: Profile, rtp: &SessionKeys, rtcp: &SessionKeys) -> Self {
+    pub(super) fn from_session_keys(
+        profile: Profile,
+        rtp: &SessionKeys,
+        rtcp: &SessionKeys,
+    ) -> Self {
         Self {
             rtp: Cipher::new(profile, rtp),
             rtcp: Cipher::new(profile, rtcp),

@@ -19,7 +19,7 @@ pub struct Sealer {
     rtp: Cipher,
     rtcp: Cipher,
     /// One index for all SSRCs: it must only grow within each (RFC 3711, 3.4).
-    rtcp_index: u32,
+    pub(super) rtcp_index: u32,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -36,7 +36,11 @@ impl Sealer {
         Self::from_session_keys(profile, &rtp, &rtcp)
     }
 
-    fn from_session_keys(profile: Profile, rtp: &SessionKeys, rtcp: &SessionKeys) -> Self {
+    pub(super) fn from_session_keys(
+        profile: Profile,
+        rtp: &SessionKeys,
+        rtcp: &SessionKeys,
+    ) -> Self {
         Self {
             rtp: Cipher::new(profile, rtp),
             rtcp: Cipher::new(profile, rtcp),
