@@ -11,10 +11,31 @@
 
 pub mod command;
 pub mod datagram;
+pub mod engine;
 pub mod handshake;
 pub mod stun;
 pub mod negotiator;
 pub mod sdp;
+
+mod cache;
+mod counters;
+mod downlink;
+mod handoff;
+mod inbound;
+mod keyframe;
+mod legs;
+mod moment;
+mod nack;
+mod outbound;
+mod outlet;
+mod packet;
+mod publication;
+mod report;
+mod rewrite;
+mod subscription;
+mod timers;
+mod transport;
+mod twcc;
 
 use std::fmt;
 

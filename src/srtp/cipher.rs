@@ -16,7 +16,10 @@ pub(super) const HMAC_TAG_LEN: usize = 10;
 pub(super) const GCM_TAG_LEN: usize = 16;
 
 /// Keys of one use under one profile, with everything computed that does not depend on a packet.
-#[expect(clippy::large_enum_variant, reason = "the large variant is the common one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large variant is the common one"
+)]
 pub(super) enum Cipher {
     Cm(Cm),
     /// Boxed: twice as large, and rare.

@@ -1,0 +1,455 @@
+//! The packet half of the SFU: ICE, SRTP and forwarding for all legs of one media worker.
+//!
+//! Nothing here waits or reads the time. Each `handle_*` does everything that its input makes due,
+//! sends what is to be sent, and leaves news for [`Engine::poll_event`] and
+//! [`Engine::poll_handshake`].
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::command::{Command, EngineEvent};
+pub use super::counters::Counters;
+use super::datagram::{ReceiveSlab, Transmit};
+use super::handoff::Handoff;
+use super::handshake::{HandshakeInput, HandshakeOutput, SrtpKeys};
+use super::legs::Legs;
+use super::moment::Moment;
+use super::outlet::{Buffers, Outlet};
+use super::publication::Refused;
+use super::stun::BindingRequest;
+use super::timers::Timers;
+use super::{CloseReason, Leg, PublicationId, SubscriptionId, Wanted};
+use crate::clock::Epoch;
+use crate::entropy::Entropy;
+
+/// The engine. One per media worker.
+#[derive(Debug)]
+pub struct Engine {
+    buffers: Buffers,
+    core: Core,
+}
+
+/// All but the send slab, which is lent out during a turn.
+#[derive(Debug)]
+struct Core {
+    legs: Legs,
+    timers: Timers,
+    handoff: Handoff,
+    events: VecDeque<EngineEvent>,
+    /// Publications with packets to forward at the end of this turn.
+    touched: Vec<PublicationId>,
+    /// Room to build RTCP and retransmissions in.
+    scratch: Vec<u8>,
+    counters: Counters,
+    entropy: Entropy,
+    epoch: Epoch,
+}
+
+impl Engine {
+    /// An engine without legs.
+    pub fn new(entropy: Entropy, epoch: Epoch) -> Self {
+        Self {
+            buffers: Buffers::new(),
+            core: Core {
+                legs: Legs::default(),
+                timers: Timers::default(),
+                handoff: Handoff::default(),
+                events: VecDeque::new(),
+                touched: Vec::new(),
+                scratch: Vec::new(),
+                counters: Counters::default(),
+                entropy,
+                epoch,
+            },
+        }
+    }
+
+    /// Applies a command.
+    pub fn handle_command(&mut self, command: Command, now: Instant, net: &mut dyn Transmit) {
+        let mut outlet = self.buffers.outlet(net);
+        self.core.command(command, now, &mut outlet);
+        outlet.flush();
+    }
+
+    /// Takes what the control thread has to say about a handshake.
+    pub fn handle_handshake(
+        &mut self,
+        output: HandshakeOutput,
+        now: Instant,
+        net: &mut dyn Transmit,
+    ) {
+        let mut outlet = self.buffers.outlet(net);
+        self.core.handshake(output, now, &mut outlet);
+        outlet.flush();
+    }
+
+    /// Takes one batch of datagrams, decrypting in place, and forwards it.
+    pub fn handle_datagrams(
+        &mut self,
+        received: &mut ReceiveSlab,
+        now: Instant,
+        net: &mut dyn Transmit,
+    ) {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
+        for slot in 0..received.len() {
+            let (datagram, from) = received.datagram_mut(slot);
+            self.core.datagram(datagram, from, slot, &at, &mut outlet);
+        }
+        self.core.forward(received, &at, &mut outlet);
+        outlet.flush();
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, net: &mut dyn Transmit) {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
+        self.core.timeout(&at, &mut outlet);
+        outlet.flush();
+    }
+
+    /// When [`Self::handle_timeout`] is to be called, at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.timers.poll_timeout()
+    }
+
+    /// The next thing the control half must know. At most two for each leg it added.
+    pub fn poll_event(&mut self) -> Option<EngineEvent> {
+        self.core.events.pop_front()
+    }
+
+    /// The next thing for the control thread.
+    pub fn poll_handshake(&mut self) -> Option<HandshakeInput> {
+        let input = self.core.handoff.poll()?;
+        if let HandshakeInput::Datagram { leg, .. } = input
+            && let Some(transport) = self.core.legs.transport_mut(leg)
+        {
+            transport.queued = transport.queued.saturating_sub(1);
+        }
+        Some(input)
+    }
+
+    /// Totals since the start.
+    pub fn counters(&self) -> Counters {
+        self.core.counters
+    }
+}
+
+impl Core {
+    fn command(&mut self, command: Command, now: Instant, outlet: &mut Outlet<'_>) {
+        match command {
+            Command::AddPublication(config) => {
+                let leg = Leg::Publisher(config.id);
+                self.legs.add_publication(*config, &mut self.entropy, now);
+                self.arm(leg);
+            }
+            Command::UpdatePublication(config) => {
+                let leg = Leg::Publisher(config.id);
+                self.legs.update_publication(*config, now);
+                self.arm(leg);
+            }
+            Command::AddSubscription(config) => {
+                let leg = Leg::Subscriber(config.id);
+                self.legs.add_subscription(*config, &mut self.entropy, now);
+                self.arm(leg);
+            }
+            Command::RestartIce { leg, ice } => {
+                self.legs.restart_ice(leg, ice, now);
+                self.arm(leg);
+            }
+            Command::Update {
+                subscription,
+                wanted,
+            } => {
+                let at = Moment::new(now, self.epoch);
+                self.want(subscription, wanted, &at, outlet);
+            }
+            Command::Remove(leg) => self.remove(leg),
+        }
+    }
+
+    fn want(&mut self, id: SubscriptionId, wanted: Wanted, at: &Moment, outlet: &mut Outlet<'_>) {
+        let Some(subscription) = self.legs.subscriptions.get_mut(&id) else {
+            return;
+        };
+        if subscription.want(wanted) && subscription.transport.announced {
+            let publication = subscription.publication;
+            self.want_keyframe(publication, at, outlet);
+        }
+    }
+
+    fn handshake(&mut self, output: HandshakeOutput, now: Instant, outlet: &mut Outlet<'_>) {
+        match output {
+            HandshakeOutput::Datagram { leg, bytes } => {
+                let path = match self.legs.transport(leg) {
+                    Some(transport) => transport.path(),
+                    None => self.handoff.farewell(leg),
+                };
+                if let Some(path) = path {
+                    outlet.plain(path, |out| {
+                        let Some(out) = out.get_mut(..bytes.len()) else {
+                            return 0;
+                        };
+                        out.copy_from_slice(&bytes);
+                        bytes.len()
+                    });
+                }
+            }
+            HandshakeOutput::Keys { leg, keys } => self.keys(leg, &keys, now, outlet),
+            HandshakeOutput::Closed { leg, reason } => {
+                if let Some(transport) = self.legs.transport_mut(leg) {
+                    // The control thread has forgotten it already.
+                    transport.handshaking = false;
+                    self.close(leg, reason);
+                }
+            }
+        }
+    }
+
+    fn keys(&mut self, leg: Leg, keys: &SrtpKeys, now: Instant, outlet: &mut Outlet<'_>) {
+        if let Some(transport) = self.legs.transport_mut(leg) {
+            transport.key(keys);
+            self.announce(leg, &Moment::new(now, self.epoch), outlet);
+        }
+    }
+
+    /// Tells that a leg is up, if that is news, and asks for what a new subscriber begins with.
+    fn announce(&mut self, leg: Leg, at: &Moment, outlet: &mut Outlet<'_>) {
+        if !self
+            .legs
+            .transport_mut(leg)
+            .is_some_and(|transport| transport.announce())
+        {
+            return;
+        }
+        self.events.push_back(EngineEvent::Connected(leg));
+        self.arm(leg);
+        if let Leg::Subscriber(id) = leg
+            && let Some(subscription) = self.legs.subscriptions.get(&id)
+            && subscription.wants_video()
+        {
+            self.want_keyframe(subscription.publication, at, outlet);
+        }
+    }
+
+    /// Gives a leg up and says so.
+    fn close(&mut self, leg: Leg, reason: CloseReason) {
+        self.remove(leg);
+        self.events.push_back(EngineEvent::Closed(leg, reason));
+    }
+
+    fn remove(&mut self, leg: Leg) {
+        let handoff = &mut self.handoff;
+        self.legs
+            .remove(leg, |leg, transport| handoff.stop(leg, transport));
+    }
+
+    /// Sorts a datagram by its first byte (RFC 7983).
+    fn datagram(
+        &mut self,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        slot: usize,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) {
+        self.counters.received += 1;
+        let Some(&first) = datagram.first() else {
+            self.counters.malformed += 1;
+            return;
+        };
+        if first <= 3 {
+            return self.check(datagram, from, at, outlet);
+        }
+        let Some(leg) = self.legs.by_address(from) else {
+            self.counters.unknown_source += 1;
+            return;
+        };
+        match first {
+            20..=63 => {
+                if let Some(transport) = self.legs.transport_mut(leg)
+                    && !self.handoff.datagram(leg, transport, datagram)
+                {
+                    self.counters.dropped_handshakes += 1;
+                }
+            }
+            128..=191 => match self.media(leg, datagram, slot, at, outlet) {
+                Ok(()) => {}
+                Err(Refused::Media) => self.counters.rejected_media += 1,
+                Err(Refused::Malformed) => self.counters.malformed += 1,
+            },
+            _ => self.counters.malformed += 1,
+        }
+    }
+
+    /// Answers an ICE check.
+    fn check(&mut self, datagram: &[u8], from: SocketAddr, at: &Moment, outlet: &mut Outlet<'_>) {
+        let authentic = BindingRequest::parse(datagram).and_then(|request| {
+            let leg = self.legs.by_ufrag(request.local_ufrag())?;
+            let pwd = self.legs.transport(leg)?.authenticate(&request)?;
+            (!self.legs.is_taken(from, leg, at.now)).then_some((request, leg, pwd))
+        });
+        let Some((request, leg, pwd)) = authentic else {
+            self.counters.rejected_checks += 1;
+            return;
+        };
+        if request.claims_controlled() {
+            outlet.plain(from, |out| request.write_role_conflict(pwd, out));
+            return;
+        }
+        outlet.plain(from, |out| request.write_success(from, pwd, out));
+        let Some(transport) = self.legs.transport_mut(leg) else {
+            return;
+        };
+        let nominates = request.use_candidate();
+        let change = transport.checked(request.local_ufrag(), nominates, from, at.now);
+        self.legs.apply(leg, from, change);
+        self.announce(leg, at, outlet);
+    }
+
+    /// Takes RTP or RTCP, told apart by the second byte (RFC 5761, 4).
+    fn media(
+        &mut self,
+        leg: Leg,
+        datagram: &mut [u8],
+        slot: usize,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) -> Result<(), Refused> {
+        let is_rtcp = matches!(datagram.get(1), Some(192..=223));
+        match leg {
+            Leg::Publisher(id) => {
+                let Some(publication) = self.legs.publications.get_mut(&id) else {
+                    return Err(Refused::Malformed);
+                };
+                if is_rtcp {
+                    return publication.receive_rtcp(datagram, at);
+                }
+                if publication.receive_rtp(datagram, slot, at)? {
+                    if publication.pending.len() == 1 {
+                        self.touched.push(id);
+                    }
+                } else {
+                    // What is not forwarded may still be reported.
+                    self.arm(leg);
+                }
+                Ok(())
+            }
+            Leg::Subscriber(_) if !is_rtcp => Err(Refused::Malformed),
+            Leg::Subscriber(id) => self.feedback(id, datagram, at, outlet),
+        }
+    }
+
+    /// Takes a subscriber's RTCP.
+    fn feedback(
+        &mut self,
+        id: SubscriptionId,
+        datagram: &mut [u8],
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) -> Result<(), Refused> {
+        let Some(subscription) = self.legs.subscriptions.get_mut(&id) else {
+            return Err(Refused::Malformed);
+        };
+        let publication = self.legs.publications.get(&subscription.publication);
+        let publication = publication.map(|publication| &**publication);
+        let scratch = &mut self.scratch;
+        let outcome = subscription.receive_rtcp(datagram, publication, scratch, at, outlet)?;
+        self.counters.resent += outcome.packets;
+        if outcome.needs_keyframe {
+            let publication = subscription.publication;
+            self.want_keyframe(publication, at, outlet);
+        }
+        Ok(())
+    }
+
+    /// Asks a publisher for a key frame, now or as soon as spacing allows.
+    fn want_keyframe(&mut self, id: PublicationId, at: &Moment, outlet: &mut Outlet<'_>) {
+        if let Some(publication) = self.legs.publications.get_mut(&id) {
+            publication.want_keyframe();
+            publication.drive(at, &mut self.scratch, outlet);
+            self.arm(Leg::Publisher(id));
+        }
+    }
+
+    /// Forwards what this turn brought: subscribers outside, packets inside, so that each
+    /// subscriber's packets lie side by side and leave as one message.
+    fn forward(&mut self, received: &ReceiveSlab, at: &Moment, outlet: &mut Outlet<'_>) {
+        let Self {
+            legs,
+            touched,
+            timers,
+            scratch,
+            counters,
+            ..
+        } = self;
+        for id in touched.drain(..) {
+            let Some(publication) = legs.publications.get_mut(&id) else {
+                continue;
+            };
+            let mut needs_keyframe = false;
+            for subscriber in &publication.subscribers {
+                let Some(subscription) = legs.subscriptions.get_mut(subscriber) else {
+                    continue;
+                };
+                let outcome = subscription.forward(&publication.pending, received, at, outlet);
+                counters.forwarded += outcome.packets;
+                needs_keyframe |= outcome.needs_keyframe;
+            }
+            publication.pending.clear();
+            if needs_keyframe {
+                publication.want_keyframe();
+                publication.drive(at, scratch, outlet);
+            }
+            let due = publication.poll_timeout();
+            timers.arm(Leg::Publisher(id), &mut publication.transport.armed, due);
+        }
+    }
+
+    fn timeout(&mut self, at: &Moment, outlet: &mut Outlet<'_>) {
+        while let Some((leg, due)) = self.timers.pop(at.now) {
+            let Some(transport) = self.legs.transport_mut(leg) else {
+                continue;
+            };
+            if !transport.armed.disarm(due) {
+                continue;
+            }
+            if transport.consent_until() <= at.now {
+                self.close(leg, CloseReason::ConsentExpired);
+                continue;
+            }
+            self.drive(leg, at, outlet);
+            self.arm(leg);
+        }
+    }
+
+    fn drive(&mut self, leg: Leg, at: &Moment, outlet: &mut Outlet<'_>) {
+        let Legs {
+            publications,
+            subscriptions,
+            ..
+        } = &mut self.legs;
+        match leg {
+            Leg::Publisher(id) => {
+                if let Some(publication) = publications.get_mut(&id) {
+                    publication.drive(at, &mut self.scratch, outlet);
+                }
+            }
+            Leg::Subscriber(id) => {
+                if let Some(subscription) = subscriptions.get_mut(&id) {
+                    let publication = publications.get(&subscription.publication);
+                    let publication = publication.map(|publication| &**publication);
+                    subscription.drive(publication, at, &mut self.scratch, outlet);
+                }
+            }
+        }
+    }
+
+    fn arm(&mut self, leg: Leg) {
+        let due = self.legs.poll_timeout(leg);
+        if let (Some(due), Some(transport)) = (due, self.legs.transport_mut(leg)) {
+            self.timers.arm(leg, &mut transport.armed, due);
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! A publisher's tracks: which packet belongs to which stream, and what is known of each stream.
+
+use std::time::{Duration, Instant};
+
+use super::MediaKind;
+use super::cache::Cache;
+use super::command::{InboundCodec, InboundTrackConfig};
+use super::keyframe::KeyframeRequests;
+use super::nack::{Arrival, Gaps};
+use super::packet::text_element;
+use super::report::ReceiveStats;
+use crate::rtp::header::Header;
+use crate::rtp::rtcp::report::SenderInfo;
+use crate::rtp::seq::Extender;
+
+/// Streams (SSRCs) per track: three simulcast layers, and one that replaces another.
+const MAX_STREAMS: usize = 4;
+
+/// Silence after which a stream gives its place to another of the same track.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// Packets kept for retransmission: at 4 Mbit/s about two and a half seconds of video.
+const VIDEO_CACHE: (usize, usize) = (1024, 1500);
+
+/// The same for audio: two and a half seconds of packets of 20 ms.
+const AUDIO_CACHE: (usize, usize) = (128, 640);
+
+/// One `m=` section of a publisher.
+#[derive(Debug)]
+pub(super) struct InboundTrack {
+    pub(super) config: InboundTrackConfig,
+    pub(super) streams: Vec<Stream>,
+    /// The stream that subscribers receive. The seam for a choice per subscriber.
+    selected: Option<u32>,
+}
+
+/// One SSRC of media, with its retransmissions.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// Names the stream inside its publication; never reused.
+    pub(super) source: u32,
+    pub(super) ssrc: u32,
+    rtx_ssrc: Option<u32>,
+    rid: Option<String>,
+    numbers: Extender,
+    pub(super) gaps: Gaps,
+    pub(super) stats: ReceiveStats,
+    pub(super) cache: Cache,
+    pub(super) keyframes: KeyframeRequests,
+    pub(super) last_sr: Option<SenderInfo>,
+    pub(super) clock_rate: u32,
+    last_at: Instant,
+}
+
+/// Where a packet belongs within its track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Media of this stream.
+    Media(usize),
+    /// A retransmission for this stream.
+    Rtx(usize),
+}
+
+impl InboundTrack {
+    pub(super) fn new(config: InboundTrackConfig) -> Self {
+        Self {
+            config,
+            streams: Vec::new(),
+            selected: None,
+        }
+    }
+
+    /// Takes over a later offer; streams that are still declared go on.
+    pub(super) fn update(&mut self, config: InboundTrackConfig) {
+        if !config.ssrcs.is_empty() {
+            self.streams
+                .retain(|stream| config.ssrcs.contains(&stream.ssrc));
+        }
+        for stream in &mut self.streams {
+            if let Some((_, rtx)) = config.rtx_ssrcs.iter().find(|(m, _)| *m == stream.ssrc) {
+                stream.rtx_ssrc = Some(*rtx);
+            }
+        }
+        self.config = config;
+    }
+
+    /// Finds the stream of a known SSRC.
+    pub(super) fn route(&self, ssrc: u32) -> Option<Route> {
+        self.streams.iter().enumerate().find_map(|(index, stream)| {
+            if stream.ssrc == ssrc {
+                Some(Route::Media(index))
+            } else if stream.rtx_ssrc == Some(ssrc) {
+                Some(Route::Rtx(index))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Whether the offer declared this SSRC for this track.
+    pub(super) fn declares(&self, ssrc: u32) -> bool {
+        self.config.ssrcs.contains(&ssrc)
+            || self
+                .config
+                .rtx_ssrcs
+                .iter()
+                .any(|(media, rtx)| ssrc == *media || ssrc == *rtx)
+    }
+
+    /// Whether a payload type is one of this track's.
+    pub(super) fn has_payload_type(&self, pt: u8) -> bool {
+        self.config
+            .codecs
+            .iter()
+            .any(|codec| codec.pt == pt || codec.rtx_pt == Some(pt))
+    }
+
+    /// Gives a new SSRC its place. `source` names the stream if one is made.
+    pub(super) fn learn(
+        &mut self,
+        header: &Header,
+        packet: &[u8],
+        source: u32,
+        now: Instant,
+    ) -> Option<Route> {
+        let pair = self
+            .config
+            .rtx_ssrcs
+            .iter()
+            .find(|(_, rtx)| *rtx == header.ssrc);
+        if let Some((media, _)) = pair.copied() {
+            // Browsers probe with retransmissions before the first media.
+            let known = self.streams.iter().position(|stream| stream.ssrc == media);
+            let index = known.unwrap_or_else(|| self.add_stream(media, None, source, now));
+            return Some(Route::Rtx(index));
+        }
+        let is_rtx = |codec: &InboundCodec| codec.rtx_pt == Some(header.payload_type);
+        if self.config.codecs.iter().any(is_rtx) {
+            return self.learn_rtx(header, packet);
+        }
+        let rid = text_element(header, packet, self.config.extensions.rid);
+        let index = self.add_stream(header.ssrc, rid.map(str::to_owned), source, now);
+        Some(Route::Media(index))
+    }
+
+    fn add_stream(&mut self, ssrc: u32, rid: Option<String>, source: u32, now: Instant) -> usize {
+        let rtx = self
+            .config
+            .rtx_ssrcs
+            .iter()
+            .find(|(media, _)| *media == ssrc);
+        let (slots, slot_len) = match self.config.kind {
+            MediaKind::Audio => AUDIO_CACHE,
+            MediaKind::Video => VIDEO_CACHE,
+        };
+        let stream = Stream {
+            source,
+            ssrc,
+            rtx_ssrc: rtx.map(|(_, rtx)| *rtx),
+            rid,
+            numbers: Extender::default(),
+            gaps: Gaps::new(),
+            stats: ReceiveStats::default(),
+            cache: Cache::new(slots, slot_len),
+            keyframes: KeyframeRequests::default(),
+            last_sr: None,
+            clock_rate: 0,
+            last_at: now,
+        };
+        self.make_room();
+        self.streams.push(stream);
+        self.streams.len() - 1
+    }
+
+    /// Retransmissions of an undeclared SSRC: by repaired rid, else of the only stream.
+    fn learn_rtx(&mut self, header: &Header, packet: &[u8]) -> Option<Route> {
+        let rid = text_element(header, packet, self.config.extensions.repaired_rid);
+        let index = match (rid, self.streams.len()) {
+            (Some(rid), _) => self
+                .streams
+                .iter()
+                .position(|s| s.rid.as_deref() == Some(rid))?,
+            (None, 1) => 0,
+            _ => return None,
+        };
+        self.streams[index].rtx_ssrc = Some(header.ssrc);
+        Some(Route::Rtx(index))
+    }
+
+    fn make_room(&mut self) {
+        if self.streams.len() < MAX_STREAMS {
+            return;
+        }
+        let oldest = self
+            .streams
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, stream)| stream.last_at);
+        if let Some((index, _)) = oldest {
+            self.streams.remove(index);
+        }
+    }
+
+    /// The codec of a payload type of media.
+    pub(super) fn codec(&self, pt: u8) -> Option<&InboundCodec> {
+        self.config.codecs.iter().find(|codec| codec.pt == pt)
+    }
+
+    /// The payload type that retransmissions of payload type `rtx_pt` carry.
+    pub(super) fn repaired_payload_type(&self, rtx_pt: u8) -> Option<u8> {
+        let repairs = |codec: &&InboundCodec| codec.rtx_pt == Some(rtx_pt);
+        self.config
+            .codecs
+            .iter()
+            .find(repairs)
+            .map(|codec| codec.pt)
+    }
+
+    /// Whether the packets of stream `index` are forwarded: those of the newest one that is not
+    /// silent. Browsers add the higher layers of simulcast later.
+    pub(super) fn select(&mut self, index: usize, now: Instant) -> bool {
+        let source = self.streams[index].source;
+        if self.selected == Some(source) {
+            return true;
+        }
+        let current = self.selected_stream();
+        let silent = |s: &Stream| now.saturating_duration_since(s.last_at) >= SILENT;
+        if current.is_none_or(|stream| silent(stream) || stream.source < source) {
+            self.selected = Some(source);
+            return true;
+        }
+        false
+    }
+
+    /// The stream that subscribers receive.
+    pub(super) fn selected_stream(&self) -> Option<&Stream> {
+        self.stream(self.selected?)
+    }
+
+    /// The stream called `source`.
+    pub(super) fn stream(&self, source: u32) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.source == source)
+    }
+
+    /// Asks for a key frame of what subscribers receive.
+    pub(super) fn want_keyframe(&mut self) {
+        let selected = self.selected;
+        if self.config.kind == MediaKind::Video
+            && let Some(stream) = self.streams.iter_mut().find(|s| Some(s.source) == selected)
+        {
+            stream.keyframes.want();
+        }
+    }
+}
+
+impl Stream {
+    /// Takes note of a packet in its original form; returns its extended number and what that
+    /// says. `arrival` is in ticks of the media clock.
+    pub(super) fn receive(
+        &mut self,
+        header: &Header,
+        rtx: bool,
+        arrival: u64,
+        now: Instant,
+    ) -> (u64, Arrival) {
+        self.last_at = now;
+        if rtx {
+            let sequence = self.numbers.peek(header.sequence);
+            return (sequence, self.gaps.recover(sequence, now));
+        }
+        let sequence = self.numbers.extend(header.sequence);
+        self.stats.receive(sequence, header.timestamp, arrival);
+        (sequence, self.gaps.receive(sequence, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::rtp::header::{MAX_LEN, Outgoing};
+    use crate::sfu::command::{Codec, ExtensionMap};
+
+    fn track(ssrcs: &[u32], rtx_ssrcs: &[(u32, u32)]) -> InboundTrack {
+        InboundTrack::new(InboundTrackConfig {
+            kind: MediaKind::Video,
+            mid: "1".into(),
+            ssrcs: ssrcs.to_vec(),
+            rtx_ssrcs: rtx_ssrcs.to_vec(),
+            codecs: vec![InboundCodec {
+                pt: 96,
+                rtx_pt: Some(97),
+                codec: Codec::Vp8,
+                clock_rate: 90_000,
+            }],
+            extensions: ExtensionMap {
+                rid: Some(2),
+                repaired_rid: Some(3),
+                ..Default::default()
+            },
+        })
+    }
+
+    fn learn(
+        track: &mut InboundTrack,
+        ssrc: u32,
+        payload_type: u8,
+        element: Option<(u8, &[u8])>,
+        now: Instant,
+    ) -> Option<Route> {
+        let mut packet = vec![0; MAX_LEN];
+        let elements: Vec<_> = element.into_iter().collect();
+        let len = Outgoing {
+            marker: false,
+            payload_type,
+            sequence: 0,
+            timestamp: 0,
+            ssrc,
+            elements: &elements,
+        }
+        .write(&mut packet);
+        let header = Header::parse(&packet[..len]).expect("valid");
+        track.learn(&header, &packet, ssrc, now)
+    }
+
+    #[test]
+    fn a_declared_pair_is_one_stream_whichever_comes_first() {
+        let now = Clock::system().epoch().instant;
+        let mut track = track(&[10], &[(10, 20)]);
+        assert_eq!(learn(&mut track, 20, 97, None, now), Some(Route::Rtx(0)));
+        assert_eq!(track.route(10), Some(Route::Media(0)));
+        assert_eq!(track.route(20), Some(Route::Rtx(0)));
+    }
+
+    #[test]
+    fn undeclared_retransmissions_find_their_stream_by_rid_or_by_being_alone() {
+        let now = Clock::system().epoch().instant;
+        let mut alone = track(&[], &[]);
+        learn(&mut alone, 10, 96, None, now);
+        assert_eq!(learn(&mut alone, 20, 97, None, now), Some(Route::Rtx(0)));
+        let mut layers = track(&[], &[]);
+        learn(&mut layers, 10, 96, Some((2, b"f")), now);
+        learn(&mut layers, 11, 96, Some((2, b"h")), now);
+        assert_eq!(
+            learn(&mut layers, 21, 97, Some((3, b"h")), now),
+            Some(Route::Rtx(1))
+        );
+        assert_eq!(learn(&mut layers, 22, 97, None, now), None);
+    }
+
+    #[test]
+    fn streams_are_bounded_and_the_one_silent_for_longest_makes_room() {
+        let now = Clock::system().epoch().instant;
+        let mut track = track(&[], &[]);
+        for ssrc in 0..20u32 {
+            learn(
+                &mut track,
+                ssrc,
+                96,
+                None,
+                now + Duration::from_secs(ssrc.into()),
+            );
+        }
+        let ssrcs: Vec<_> = track.streams.iter().map(|stream| stream.ssrc).collect();
+        assert_eq!(ssrcs, [16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn the_newest_stream_that_is_not_silent_is_forwarded() {
+        let now = Clock::system().epoch().instant;
+        let mut track = track(&[], &[]);
+        learn(&mut track, 1, 96, None, now);
+        assert!(track.select(0, now));
+        learn(&mut track, 2, 96, None, now);
+        assert!(track.select(1, now));
+        assert!(!track.select(0, now + Duration::from_secs(1)));
+        assert!(track.select(0, now + SILENT));
+    }
+
+    #[test]
+    fn a_later_offer_keeps_the_streams_it_still_declares() {
+        let now = Clock::system().epoch().instant;
+        let mut this = track(&[1, 2], &[]);
+        learn(&mut this, 1, 96, None, now);
+        learn(&mut this, 2, 96, None, now);
+        this.update(track(&[2, 3], &[(2, 22)]).config);
+        assert_eq!(this.route(1), None);
+        assert_eq!(this.route(2), Some(Route::Media(0)));
+        assert_eq!(this.route(22), Some(Route::Rtx(0)));
+    }
+}

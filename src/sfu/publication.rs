@@ -1,0 +1,377 @@
+//! A publisher's leg: packets in, feedback out.
+
+use std::time::{Duration, Instant};
+
+use super::command::PublicationConfig;
+use super::inbound::{InboundTrack, Route};
+use super::keyframe::starts_keyframe;
+use super::moment::Moment;
+use super::nack::Arrival;
+use super::outlet::Outlet;
+use super::packet::{Extensions, Packet, text_element};
+use super::report::PublisherClock;
+use super::transport::Transport;
+use super::twcc::ArrivalRecorder;
+use super::{Leg, MediaKind, PublicationId, SubscriptionId};
+use crate::rtp::header::Header;
+use crate::rtp::rtcp::{Compound, Rtcp, feedback, report};
+
+/// Time between receiver reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a publisher without transport-cc may send, in bits per second: enough for every simulcast
+/// layer. Its own loss-based control does the rest.
+const REMB: u64 = 8_000_000;
+
+/// One published stream and everything it needs.
+#[derive(Debug)]
+pub(super) struct Publication {
+    id: PublicationId,
+    pub(super) transport: Transport,
+    pub(super) tracks: Vec<InboundTrack>,
+    pub(super) subscribers: Vec<SubscriptionId>,
+    /// Packets of this turn, to be forwarded at its end.
+    pub(super) pending: Vec<Pending>,
+    pub(super) clock: PublisherClock,
+    arrivals: ArrivalRecorder,
+    /// The SSRC of our feedback.
+    local_ssrc: u32,
+    next_source: u32,
+    report_at: Instant,
+}
+
+/// A packet that waits in the receive slab.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// Which datagram.
+    pub(super) slot: usize,
+    /// Where in it the packet begins.
+    pub(super) start: usize,
+    pub(super) packet: Packet,
+}
+
+/// Why a datagram went no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It did not come through SRTP.
+    Media,
+    /// It makes no sense.
+    Malformed,
+}
+
+/// A packet in its original form within a datagram.
+struct Original {
+    header: Header,
+    start: usize,
+    extensions: Extensions,
+    rtx: bool,
+}
+
+impl Publication {
+    pub(super) fn new(config: PublicationConfig, local_ssrc: u32, now: Instant) -> Self {
+        Self {
+            id: config.id,
+            transport: Transport::new(config.transport, now),
+            tracks: config.tracks.into_iter().map(InboundTrack::new).collect(),
+            subscribers: Vec::new(),
+            pending: Vec::new(),
+            clock: PublisherClock::default(),
+            arrivals: ArrivalRecorder::new(now),
+            local_ssrc,
+            next_source: 0,
+            report_at: now + REPORT_INTERVAL,
+        }
+    }
+
+    /// Takes over the tracks of a later offer.
+    pub(super) fn update(&mut self, config: PublicationConfig) {
+        let mut old = std::mem::take(&mut self.tracks);
+        for config in config.tracks {
+            let known = old.iter().position(|t| t.config.kind == config.kind);
+            self.tracks.push(match known {
+                Some(index) => {
+                    let mut track = old.swap_remove(index);
+                    track.update(config);
+                    track
+                }
+                None => InboundTrack::new(config),
+            });
+        }
+    }
+
+    /// Decrypts a datagram of RTP in place and keeps it for the end of the turn. Returns whether
+    /// there is something to forward.
+    pub(super) fn receive_rtp(
+        &mut self,
+        datagram: &mut [u8],
+        slot: usize,
+        at: &Moment,
+    ) -> Result<bool, Refused> {
+        let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
+        let len = srtp.opener.open_rtp(datagram).map_err(|_| Refused::Media)?;
+        let bytes = datagram.get_mut(..len).ok_or(Refused::Malformed)?;
+        let header = Header::parse(bytes).ok_or(Refused::Malformed)?;
+        let (track, route) = self
+            .route(&header, bytes, at.now)
+            .ok_or(Refused::Malformed)?;
+        let track = &mut self.tracks[track];
+        let extensions = Extensions::read(&header, bytes, &track.config.extensions);
+        if let Some(number) = extensions.transport_cc {
+            self.arrivals.record(number, at.now);
+        }
+        let (index, original) = match route {
+            Route::Media(index) => (
+                index,
+                Original {
+                    header,
+                    start: 0,
+                    extensions,
+                    rtx: false,
+                },
+            ),
+            Route::Rtx(index) => match unwrap_rtx(track, index, &header, bytes) {
+                Some(original) => (index, original),
+                // Probing with nothing but padding.
+                None => return Ok(false),
+            },
+        };
+        let forwarded = !self.subscribers.is_empty();
+        let packet = receive(track, index, original, bytes, forwarded, at)?;
+        let Some((start, packet)) = packet else {
+            return Ok(false);
+        };
+        self.pending.push(Pending {
+            slot,
+            start,
+            packet,
+        });
+        Ok(true)
+    }
+
+    /// The track and stream of a packet: by SSRC, else mid, else a payload type that only one
+    /// track has (RFC 8843, 9.2).
+    fn route(&mut self, header: &Header, packet: &[u8], now: Instant) -> Option<(usize, Route)> {
+        let known =
+            |(index, track): (usize, &InboundTrack)| Some((index, track.route(header.ssrc)?));
+        if let Some(found) = self.tracks.iter().enumerate().find_map(known) {
+            return Some(found);
+        }
+        let declared = self
+            .tracks
+            .iter()
+            .position(|track| track.declares(header.ssrc));
+        let index = declared.or_else(|| {
+            self.tracks.iter().position(|track| {
+                let mid = text_element(header, packet, track.config.extensions.mid);
+                mid == Some(track.config.mid.as_str())
+            })
+        });
+        let index = index.or_else(|| {
+            let fits = |track: &InboundTrack| track.has_payload_type(header.payload_type);
+            let index = self.tracks.iter().position(fits)?;
+            (!self.tracks[index + 1..].iter().any(fits)).then_some(index)
+        })?;
+        let source = self.next_source;
+        self.next_source = self.next_source.wrapping_add(1);
+        Some((
+            index,
+            self.tracks[index].learn(header, packet, source, now)?,
+        ))
+    }
+
+    /// Takes a datagram of RTCP.
+    pub(super) fn receive_rtcp(&mut self, datagram: &mut [u8], at: &Moment) -> Result<(), Refused> {
+        let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
+        let len = srtp
+            .opener
+            .open_rtcp(datagram)
+            .map_err(|_| Refused::Media)?;
+        for packet in Compound::new(&datagram[..len]) {
+            let Rtcp::SenderReport { ssrc, info, .. } = packet else {
+                continue;
+            };
+            let streams = self.tracks.iter_mut().flat_map(|track| &mut track.streams);
+            if let Some(stream) = streams.into_iter().find(|stream| stream.ssrc == ssrc) {
+                stream.stats.sender_report(&info, at.now);
+                stream.last_sr = Some(info);
+                self.clock.observe(&info, at.epoch, at.now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a subscriber cannot go on without a key frame.
+    pub(super) fn want_keyframe(&mut self) {
+        self.tracks.iter_mut().for_each(InboundTrack::want_keyframe);
+    }
+
+    /// The track of a kind.
+    pub(super) fn track(&self, kind: MediaKind) -> Option<&InboundTrack> {
+        self.tracks.iter().find(|track| track.config.kind == kind)
+    }
+
+    /// Sends all feedback that is due, built in `out`.
+    pub(super) fn drive(&mut self, at: &Moment, out: &mut Vec<u8>, outlet: &mut Outlet<'_>) {
+        let Some((to, sealer)) = self.transport.outgoing() else {
+            return;
+        };
+        out.clear();
+        let now = at.now;
+        if self.report_at <= now {
+            self.report_at = now + REPORT_INTERVAL;
+            push_reports(&mut self.tracks, self.local_ssrc, self.id, now, out);
+        }
+        let streams = || self.tracks.iter().flat_map(|track| &track.streams);
+        let media = streams().next().map_or(0, |stream| stream.ssrc);
+        self.arrivals.poll(now, self.local_ssrc, media, out);
+        if !self.subscribers.is_empty() {
+            for track in &mut self.tracks {
+                push_requests(track, self.local_ssrc, now, out);
+            }
+        }
+        outlet.rtcp(out, sealer, to);
+    }
+
+    /// When [`Self::drive`] has something to do, or the leg is to be given up.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let consent = self.transport.consent_until();
+        if self.transport.path().is_none() || self.transport.srtp.is_none() {
+            return consent;
+        }
+        let mut next = consent.min(self.report_at);
+        next = self.arrivals.poll_timeout().map_or(next, |at| next.min(at));
+        if self.subscribers.is_empty() {
+            return next;
+        }
+        let video = self
+            .tracks
+            .iter()
+            .filter(|track| track.config.kind == MediaKind::Video);
+        for stream in video.flat_map(|track| &track.streams) {
+            let due = [stream.gaps.poll_timeout(), stream.keyframes.poll_timeout()];
+            next = due.into_iter().flatten().fold(next, Instant::min);
+        }
+        next
+    }
+}
+
+/// Takes note of a packet. Returns where it begins and what it is if it is to be forwarded, and
+/// then keeps a copy.
+fn receive(
+    track: &mut InboundTrack,
+    index: usize,
+    original: Original,
+    bytes: &mut [u8],
+    forwarded: bool,
+    at: &Moment,
+) -> Result<Option<(usize, Packet)>, Refused> {
+    let Original {
+        header,
+        start,
+        extensions,
+        rtx,
+    } = original;
+    let codec = track.codec(header.payload_type).ok_or(Refused::Malformed)?;
+    let (clock_rate, codec, kind) = (codec.clock_rate, codec.codec, track.config.kind);
+    let selected = track.select(index, at.now);
+    let stream = &mut track.streams[index];
+    stream.clock_rate = clock_rate;
+    let (sequence, arrival) = stream.receive(&header, rtx, at.ticks(clock_rate), at.now);
+    if arrival == Arrival::Stale || !forwarded || !selected {
+        return Ok(None);
+    }
+    if arrival == Arrival::AfterGap && kind == MediaKind::Video {
+        stream.keyframes.want();
+    }
+    let packet = &mut bytes[start..];
+    let payload = &packet[header.payload.clone()];
+    let descriptor = extensions.descriptor.clone().map(|range| &packet[range]);
+    let keyframe = match payload {
+        [] => Some(kind == MediaKind::Audio),
+        payload => starts_keyframe(codec, payload, descriptor),
+    };
+    if keyframe == Some(true) {
+        stream.keyframes.arrived();
+    }
+    // Padding is cut off, so the copy must not claim any.
+    packet[0] &= !0x20;
+    stream.cache.insert(sequence, &packet[..header.payload.end]);
+    let packet = Packet {
+        kind,
+        source: stream.source,
+        sequence,
+        timestamp: header.timestamp,
+        clock_rate,
+        marker: header.marker,
+        payload_type: header.payload_type,
+        keyframe,
+        payload: header.payload,
+        extensions,
+    };
+    Ok(Some((start, packet)))
+}
+
+/// Turns a retransmission into what was lost, in place (RFC 4588, 4): the original sequence
+/// number gives its two bytes to a header that moves up.
+fn unwrap_rtx(
+    track: &InboundTrack,
+    index: usize,
+    header: &Header,
+    bytes: &mut [u8],
+) -> Option<Original> {
+    let pt = track.repaired_payload_type(header.payload_type)?;
+    let head = header.payload.start;
+    let original: [u8; 2] = *bytes.get(header.payload.clone())?.first_chunk()?;
+    bytes.copy_within(..head, 2);
+    let packet = &mut bytes[2..];
+    packet[1] = u8::from(header.marker) << 7 | pt;
+    packet[2..4].copy_from_slice(&original);
+    packet[8..12].copy_from_slice(&track.streams[index].ssrc.to_be_bytes());
+    let header = Header::parse(packet)?;
+    let extensions = Extensions::read(&header, packet, &track.config.extensions);
+    Some(Original {
+        header,
+        start: 2,
+        extensions,
+        rtx: true,
+    })
+}
+
+/// Receiver report, CNAME and, where the publisher has nothing better, REMB.
+fn push_reports(
+    tracks: &mut [InboundTrack],
+    local_ssrc: u32,
+    id: PublicationId,
+    now: Instant,
+    out: &mut Vec<u8>,
+) {
+    let streams = tracks.iter_mut().flat_map(|track| &mut track.streams);
+    let blocks: Vec<_> = streams.filter_map(|s| s.stats.block(s.ssrc, now)).collect();
+    report::push_receiver_report(out, local_ssrc, &blocks);
+    report::push_cname(out, &[local_ssrc], &Leg::Publisher(id).to_string());
+    let video = tracks
+        .iter()
+        .find(|track| track.config.kind == MediaKind::Video);
+    if let Some(track) = video.filter(|track| track.config.extensions.transport_cc.is_none()) {
+        let ssrcs: Vec<_> = track.streams.iter().map(|stream| stream.ssrc).collect();
+        feedback::push_remb(out, local_ssrc, REMB, &ssrcs);
+    }
+}
+
+/// NACKs and PLIs. Lost audio is not asked for: by the time it came it would be late.
+fn push_requests(track: &mut InboundTrack, local_ssrc: u32, now: Instant, out: &mut Vec<u8>) {
+    if track.config.kind != MediaKind::Video {
+        return;
+    }
+    let mut missing = Vec::new();
+    for stream in &mut track.streams {
+        missing.clear();
+        stream.gaps.poll(now, &mut missing);
+        if !missing.is_empty() {
+            feedback::push_nack(out, local_ssrc, stream.ssrc, &missing);
+        }
+        if stream.keyframes.poll(now) {
+            feedback::push_pli(out, local_ssrc, stream.ssrc);
+        }
+    }
+}

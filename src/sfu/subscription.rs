@@ -1,0 +1,298 @@
+//! A subscriber's leg: media out, feedback in.
+
+use std::time::{Duration, Instant};
+
+use super::command::SubscriptionConfig;
+use super::datagram::ReceiveSlab;
+use super::downlink::Downlink;
+use super::moment::Moment;
+use super::outbound::{Forwarded, OutboundTrack, Resend, Way};
+use super::outlet::Outlet;
+use super::publication::{Pending, Publication, Refused};
+use super::report::round_trip;
+use super::transport::Transport;
+use super::{Leg, MediaKind, PublicationId, Wanted};
+use crate::entropy::Entropy;
+use crate::rtp::rtcp::feedback::Nack;
+use crate::rtp::rtcp::report::{SenderInfo, push_cname, push_sender_report};
+use crate::rtp::rtcp::{Compound, Rtcp};
+
+/// Time between sender reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Sequence numbers looked at in one NACK; a receiver that misses more needs a key frame.
+const MAX_NACKED: usize = 256;
+
+/// One subscriber's copy of a stream.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) publication: PublicationId,
+    pub(super) transport: Transport,
+    pub(super) tracks: Vec<OutboundTrack>,
+    wanted: Wanted,
+    pub(super) downlink: Downlink,
+    /// The next transport-wide number.
+    transport_cc: u16,
+    report_at: Instant,
+}
+
+/// What one call did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Outcome {
+    /// RTP packets sent.
+    pub(super) packets: u64,
+    /// Whether the publisher is to be asked for a key frame.
+    pub(super) needs_keyframe: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(config: SubscriptionConfig, entropy: &mut Entropy, now: Instant) -> Self {
+        let tracks = config.tracks.into_iter();
+        let tracks = tracks.map(|config| new_track(config, entropy)).collect();
+        let mut this = Self {
+            publication: config.publication,
+            transport: Transport::new(config.transport, now),
+            tracks,
+            wanted: config.wanted,
+            downlink: Downlink::default(),
+            transport_cc: entropy.u32() as u16,
+            report_at: now,
+        };
+        this.want(config.wanted);
+        this
+    }
+
+    /// Takes over a later answer; tracks that keep their SSRC go on.
+    pub(super) fn update(&mut self, config: SubscriptionConfig, entropy: &mut Entropy) {
+        let mut old = std::mem::take(&mut self.tracks);
+        for config in config.tracks {
+            let known = old
+                .iter()
+                .position(|track| track.config.ssrc == config.ssrc);
+            self.tracks.push(match known {
+                Some(index) => {
+                    let mut track = old.swap_remove(index);
+                    track.config = config;
+                    track
+                }
+                None => new_track(config, entropy),
+            });
+        }
+        self.want(config.wanted);
+    }
+
+    /// Changes what is wanted; returns whether that needs a key frame.
+    pub(super) fn want(&mut self, wanted: Wanted) -> bool {
+        self.wanted = wanted;
+        let mut needs_keyframe = false;
+        for track in &mut self.tracks {
+            needs_keyframe |= track.want(match track.config.kind {
+                MediaKind::Audio => wanted.audio,
+                MediaKind::Video => wanted.video,
+            });
+        }
+        needs_keyframe
+    }
+
+    /// Whether video is wanted and there is a track for it.
+    pub(super) fn wants_video(&self) -> bool {
+        let is_video = |track: &OutboundTrack| track.config.kind == MediaKind::Video;
+        self.wanted.video && self.tracks.iter().any(is_video)
+    }
+
+    /// Forwards one turn's packets of the publisher.
+    pub(super) fn forward(
+        &mut self,
+        pending: &[Pending],
+        received: &ReceiveSlab,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let Some((to, sealer)) = self.transport.outgoing() else {
+            return outcome;
+        };
+        let mut way = Way {
+            to,
+            sealer,
+            transport_cc: &mut self.transport_cc,
+            outlet,
+        };
+        for Pending {
+            slot,
+            start,
+            packet,
+        } in pending
+        {
+            let mut tracks = self.tracks.iter_mut();
+            let Some(track) = tracks.find(|track| track.config.kind == packet.kind) else {
+                continue;
+            };
+            let bytes = &received.datagram(*slot)[*start..];
+            match track.forward(packet, bytes, at, &mut way) {
+                Forwarded::Sent => outcome.packets += 1,
+                Forwarded::Dropped => {}
+                Forwarded::NeedsKeyframe => outcome.needs_keyframe = true,
+            }
+        }
+        outcome
+    }
+
+    /// Takes a datagram of RTCP; answers NACKs at once. `packets` in the outcome are resends.
+    pub(super) fn receive_rtcp(
+        &mut self,
+        datagram: &mut [u8],
+        publication: Option<&Publication>,
+        scratch: &mut Vec<u8>,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) -> Result<Outcome, Refused> {
+        let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
+        let len = srtp
+            .opener
+            .open_rtcp(datagram)
+            .map_err(|_| Refused::Media)?;
+        let mut outcome = Outcome::default();
+        for packet in Compound::new(&datagram[..len]) {
+            match packet {
+                Rtcp::Pli { media_ssrc } => outcome.needs_keyframe |= self.is_video(media_ssrc),
+                Rtcp::Fir(mut fir) => outcome.needs_keyframe |= fir.any(|ssrc| self.is_video(ssrc)),
+                Rtcp::Nack(nack) => {
+                    if let Some(publication) = publication {
+                        outcome.packets += self.resend(&nack, publication, scratch, at, outlet);
+                    }
+                }
+                Rtcp::ReceiverReport { blocks } | Rtcp::SenderReport { blocks, .. } => {
+                    for block in blocks {
+                        if self.has_ssrc(block.ssrc) {
+                            let rtt = round_trip(&block, at.epoch, at.now);
+                            self.downlink.report(&block, rtt);
+                        }
+                    }
+                }
+                Rtcp::TransportFeedback(feedback) => self.downlink.transport_feedback(&feedback),
+                Rtcp::Remb { bitrate } => self.downlink.remb(bitrate),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn has_ssrc(&self, ssrc: u32) -> bool {
+        self.tracks.iter().any(|track| track.config.ssrc == ssrc)
+    }
+
+    fn is_video(&self, ssrc: u32) -> bool {
+        let fits = |track: &OutboundTrack| {
+            track.config.kind == MediaKind::Video && track.config.ssrc == ssrc && track.is_on()
+        };
+        self.tracks.iter().any(fits)
+    }
+
+    /// Sends what a NACK asks for and is still there; returns how many packets.
+    fn resend(
+        &mut self,
+        nack: &Nack<'_>,
+        publication: &Publication,
+        scratch: &mut Vec<u8>,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) -> u64 {
+        let rtt = self.downlink.rtt();
+        let (Some(to), Some(srtp)) = (self.transport.path(), self.transport.srtp.as_mut()) else {
+            return 0;
+        };
+        let mut tracks = self.tracks.iter_mut();
+        let Some(track) = tracks.find(|track| track.config.ssrc == nack.media_ssrc) else {
+            return 0;
+        };
+        let Some(inbound) = publication.track(track.config.kind) else {
+            return 0;
+        };
+        let (may_reseal, map) = (srtp.may_reseal, &inbound.config.extensions);
+        let mut way = Way {
+            to,
+            sealer: &mut srtp.sealer,
+            transport_cc: &mut self.transport_cc,
+            outlet,
+        };
+        let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
+            let Some(original) = track.rewriter.original(*number) else {
+                return false;
+            };
+            let stream = inbound.stream(original.source);
+            let Some(bytes) = stream.and_then(|stream| stream.cache.get(original.sequence)) else {
+                return false;
+            };
+            let resend = Resend {
+                original,
+                rtt,
+                may_reseal,
+            };
+            track.resend(&resend, bytes, map, scratch, at, &mut way)
+        });
+        sent.count() as u64
+    }
+
+    /// Sends the sender reports that are due, built in `out`.
+    pub(super) fn drive(
+        &mut self,
+        publication: Option<&Publication>,
+        at: &Moment,
+        out: &mut Vec<u8>,
+        outlet: &mut Outlet<'_>,
+    ) {
+        let Some((to, sealer)) = self.transport.outgoing() else {
+            return;
+        };
+        if self.report_at > at.now {
+            return;
+        }
+        self.report_at = at.now + REPORT_INTERVAL;
+        let Some(publication) = publication else {
+            return;
+        };
+        out.clear();
+        let cname = Leg::Publisher(self.publication).to_string();
+        for track in self.tracks.iter().filter(|track| track.is_on()) {
+            if let Some(info) = sender_info(track, publication, at) {
+                push_sender_report(out, track.config.ssrc, &info);
+                push_cname(out, &[track.config.ssrc], &cname);
+            }
+        }
+        outlet.rtcp(out, sealer, to);
+    }
+
+    /// When [`Self::drive`] has something to do, or the leg is to be given up.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let consent = self.transport.consent_until();
+        if self.transport.path().is_none() || self.transport.srtp.is_none() {
+            return consent;
+        }
+        consent.min(self.report_at)
+    }
+}
+
+fn new_track(config: super::command::OutboundTrackConfig, entropy: &mut Entropy) -> OutboundTrack {
+    let mut start = || u64::from(entropy.below(1 << 15));
+    OutboundTrack::new(config, start(), start())
+}
+
+/// What we say about an outgoing track: the publisher's own report, moved to now and to our
+/// clocks; `None` while the publisher has not reported.
+fn sender_info(
+    track: &OutboundTrack,
+    publication: &Publication,
+    at: &Moment,
+) -> Option<SenderInfo> {
+    let source = track.rewriter.source()?;
+    let stream = publication.track(track.config.kind)?.stream(source)?;
+    let last = stream.last_sr?;
+    let clock = &publication.clock;
+    let (ntp, timestamp) = clock.translate(&last, stream.clock_rate, at.epoch, at.now)?;
+    Some(SenderInfo {
+        ntp,
+        rtp_timestamp: timestamp.wrapping_add(track.rewriter.timestamp_offset(source)?),
+        packets: track.packets,
+        octets: track.octets,
+    })
+}

@@ -1,0 +1,308 @@
+//! One leg's way through the network: ICE state, selected path, SRTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::command::{Fingerprint, IceCredentials, TransportConfig};
+use super::handshake::SrtpKeys;
+use super::stun::BindingRequest;
+use super::timers::Armed;
+use crate::srtp::{Opener, Sealer};
+
+/// How long a leg lives without an authenticated check (RFC 7675, 5.1).
+const CONSENT: Duration = Duration::from_secs(30);
+
+/// How long a path without checks keeps its address and its selection against another that does
+/// not claim nomination. Browsers check every 2.5 s or more often.
+const PATH_ALIVE: Duration = Duration::from_secs(8);
+
+/// Addresses one leg may be spoken to at; the one unused for the longest time makes room.
+const MAX_PATHS: usize = 8;
+
+/// The network side of one leg.
+#[derive(Debug)]
+pub(super) struct Transport {
+    ice: IceCredentials,
+    /// Credentials from before a restart, good until a check uses the new ones.
+    retiring: Option<IceCredentials>,
+    pub(super) fingerprint: Arc<Fingerprint>,
+    paths: Vec<Path>,
+    selected: Option<SocketAddr>,
+    /// Last authenticated check, or the creation.
+    consent_at: Instant,
+    pub(super) srtp: Option<Srtp>,
+    /// Whether it was said that this leg is up.
+    pub(super) announced: bool,
+    /// Whether the control thread has heard of this leg.
+    pub(super) handshaking: bool,
+    /// Datagrams that wait for the control thread.
+    pub(super) queued: u8,
+    pub(super) armed: Armed,
+}
+
+#[derive(Debug)]
+struct Path {
+    address: SocketAddr,
+    checked_at: Instant,
+}
+
+/// Both directions of SRTP.
+pub(super) struct Srtp {
+    pub(super) opener: Opener,
+    pub(super) sealer: Sealer,
+    /// Whether resending a packet under its old number with another header is safe. It is not
+    /// with GCM: two tags under one nonce give the key of the tags away (RFC 7714, 10.1).
+    pub(super) may_reseal: bool,
+}
+
+impl std::fmt::Debug for Srtp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Srtp")
+    }
+}
+
+/// What an authenticated check changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// This address now belongs to the leg.
+    pub(super) gained: bool,
+    /// This one does no longer.
+    pub(super) lost: Option<SocketAddr>,
+    /// This local name is no longer in use.
+    pub(super) retired_ufrag: Option<String>,
+}
+
+impl Transport {
+    pub(super) fn new(config: TransportConfig, now: Instant) -> Self {
+        Self {
+            ice: config.ice,
+            retiring: None,
+            fingerprint: Arc::new(config.fingerprint),
+            paths: Vec::new(),
+            selected: None,
+            consent_at: now,
+            srtp: None,
+            announced: false,
+            handshaking: false,
+            queued: 0,
+            armed: Armed::default(),
+        }
+    }
+
+    /// Where to send.
+    pub(super) fn path(&self) -> Option<SocketAddr> {
+        self.selected
+    }
+
+    /// Where to send media, and what seals it.
+    pub(super) fn outgoing(&mut self) -> Option<(SocketAddr, &mut Sealer)> {
+        Some((self.selected?, &mut self.srtp.as_mut()?.sealer))
+    }
+
+    /// The addresses that answered checks.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.paths.iter().map(|path| path.address)
+    }
+
+    /// The local names that checks may use.
+    pub(super) fn ufrags(&self) -> impl Iterator<Item = &str> {
+        let all = std::iter::once(&self.ice).chain(&self.retiring);
+        all.map(|ice| ice.local_ufrag.as_str())
+    }
+
+    /// The password for an authentic check; `None` for any other.
+    pub(super) fn authenticate(&self, request: &BindingRequest<'_>) -> Option<&str> {
+        let mut all = std::iter::once(&self.ice).chain(&self.retiring);
+        let ice = all.find(|ice| {
+            ice.local_ufrag == request.local_ufrag() && ice.remote_ufrag == request.remote_ufrag()
+        })?;
+        request
+            .verify(&ice.local_pwd)
+            .then_some(ice.local_pwd.as_str())
+    }
+
+    /// Takes note of an authentic check.
+    pub(super) fn checked(
+        &mut self,
+        local_ufrag: &str,
+        nominates: bool,
+        from: SocketAddr,
+        now: Instant,
+    ) -> Checked {
+        let mut change = Checked::default();
+        if local_ufrag == self.ice.local_ufrag {
+            change.retired_ufrag = self.retiring.take().map(|ice| ice.local_ufrag);
+        }
+        self.consent_at = now;
+        match self.paths.iter_mut().find(|path| path.address == from) {
+            Some(path) => path.checked_at = now,
+            None => {
+                change.gained = true;
+                change.lost = self.make_room();
+                self.paths.push(Path {
+                    address: from,
+                    checked_at: now,
+                });
+            }
+        }
+        if nominates || !self.selected.is_some_and(|at| self.is_alive(at, now)) {
+            self.selected = Some(from);
+        }
+        change
+    }
+
+    /// Whether checks still come from this address.
+    pub(super) fn is_alive(&self, address: SocketAddr, now: Instant) -> bool {
+        self.paths.iter().any(|path| {
+            path.address == address && now.saturating_duration_since(path.checked_at) < PATH_ALIVE
+        })
+    }
+
+    /// Gives up an address, as another leg has proven to own it now.
+    pub(super) fn forget(&mut self, address: SocketAddr) {
+        self.paths.retain(|path| path.address != address);
+        if self.selected == Some(address) {
+            let best = self.paths.iter().max_by_key(|path| path.checked_at);
+            self.selected = best.map(|path| path.address);
+        }
+    }
+
+    fn make_room(&mut self) -> Option<SocketAddr> {
+        if self.paths.len() < MAX_PATHS {
+            return None;
+        }
+        let others = self
+            .paths
+            .iter()
+            .filter(|path| Some(path.address) != self.selected);
+        let oldest = others.min_by_key(|path| path.checked_at)?.address;
+        self.paths.retain(|path| path.address != oldest);
+        Some(oldest)
+    }
+
+    /// Changes the credentials. The old ones stay good until a check uses the new ones; those
+    /// from before an unfinished restart do not, and their local name is returned.
+    pub(super) fn restart(&mut self, ice: IceCredentials, now: Instant) -> Option<String> {
+        if ice == self.ice {
+            return None;
+        }
+        // A restart is a sign of life from the other side of signaling.
+        self.consent_at = now;
+        let old = std::mem::replace(&mut self.ice, ice);
+        if old.local_ufrag == self.ice.local_ufrag {
+            return None;
+        }
+        self.retiring.replace(old).map(|ice| ice.local_ufrag)
+    }
+
+    /// Takes the outcome of the handshake.
+    pub(super) fn key(&mut self, keys: &SrtpKeys) {
+        self.srtp = Some(Srtp {
+            opener: Opener::new(keys.profile, &keys.inbound),
+            sealer: Sealer::new(keys.profile, &keys.outbound),
+            may_reseal: keys.profile == crate::srtp::Profile::Aes128CmHmacSha1_80,
+        });
+    }
+
+    /// Whether it is time to say that the leg is up; counts as said.
+    pub(super) fn announce(&mut self) -> bool {
+        let up = self.selected.is_some() && self.srtp.is_some();
+        up && !std::mem::replace(&mut self.announced, up)
+    }
+
+    /// When the leg is given up unless a check comes in.
+    pub(super) fn consent_until(&self) -> Instant {
+        self.consent_at + CONSENT
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::command::FingerprintAlgorithm;
+    use super::*;
+    use crate::clock::Clock;
+
+    pub(crate) fn config(name: &str) -> TransportConfig {
+        TransportConfig {
+            ice: IceCredentials {
+                local_ufrag: name.into(),
+                local_pwd: format!("{name}-password-of-22-chars"),
+                remote_ufrag: format!("{name}-remote"),
+            },
+            fingerprint: Fingerprint {
+                algorithm: FingerprintAlgorithm::Sha256,
+                digest: vec![0; 32],
+            },
+        }
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    fn transport() -> (Transport, Instant) {
+        let now = Clock::system().epoch().instant;
+        (Transport::new(config("one"), now), now)
+    }
+
+    #[test]
+    fn the_first_check_selects_and_nomination_moves() {
+        let (mut transport, now) = transport();
+        assert!(transport.checked("one", false, address(1), now).gained);
+        assert_eq!(transport.path(), Some(address(1)));
+        transport.checked("one", false, address(2), now);
+        assert_eq!(transport.path(), Some(address(1)));
+        transport.checked("one", true, address(2), now);
+        assert_eq!(transport.path(), Some(address(2)));
+    }
+
+    #[test]
+    fn a_silent_path_gives_way_without_nomination() {
+        let (mut transport, now) = transport();
+        transport.checked("one", true, address(1), now);
+        let later = now + PATH_ALIVE;
+        transport.checked("one", false, address(2), later);
+        assert_eq!(transport.path(), Some(address(2)));
+    }
+
+    #[test]
+    fn addresses_are_bounded_and_the_selected_one_stays() {
+        let (mut transport, now) = transport();
+        transport.checked("one", true, address(1), now);
+        let mut lost = Vec::new();
+        for port in 2..20 {
+            let at = now + Duration::from_millis(port.into());
+            lost.extend(transport.checked("one", false, address(port), at).lost);
+        }
+        assert_eq!(transport.addresses().count(), MAX_PATHS);
+        assert_eq!(lost.len(), 19 - MAX_PATHS);
+        assert!(!lost.contains(&address(1)));
+    }
+
+    #[test]
+    fn old_credentials_end_with_the_first_check_that_uses_the_new_ones() {
+        let (mut transport, now) = transport();
+        assert_eq!(transport.restart(config("two").ice, now), None);
+        assert_eq!(
+            transport
+                .checked("one", true, address(1), now)
+                .retired_ufrag,
+            None
+        );
+        let change = transport.checked("two", true, address(1), now);
+        assert_eq!(change.retired_ufrag.as_deref(), Some("one"));
+        assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["two"]);
+    }
+
+    #[test]
+    fn a_second_restart_before_the_first_is_used_drops_the_oldest_credentials() {
+        let (mut transport, now) = transport();
+        transport.restart(config("two").ice, now);
+        assert_eq!(
+            transport.restart(config("three").ice, now).as_deref(),
+            Some("one")
+        );
+        assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["three", "two"]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Forwarding takes memory from nobody.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
+use parlor::srtp::Profile;
+
+use crate::world::*;
+
+thread_local! {
+    static ALLOCATIONS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// The system's allocator, counted per thread: calls and bytes.
+struct Counting;
+
+#[expect(unsafe_code, reason = "the only way to see every allocation")]
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|cell| {
+            let (calls, bytes) = cell.get();
+            cell.set((calls + 1, bytes + layout.size() as u64));
+        });
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A network that takes everything and keeps nothing.
+struct Void(usize);
+
+impl Transmit for Void {
+    fn transmit(&mut self, slab: &SendSlab) {
+        self.0 += slab.datagrams().count();
+    }
+}
+
+#[test]
+fn a_forwarded_packet_allocates_nothing() {
+    for profile in [CM, Profile::AeadAes128Gcm] {
+        let mut world = World::new();
+        let mut publisher = world.publisher(1, 1, profile);
+        let _subscribers: Vec<_> = (1..=20)
+            .map(|id| world.subscriber(id, 1, 10 + id as u16, profile))
+            .collect();
+        let batches: Vec<Vec<_>> = (0..400u64)
+            .map(|batch| {
+                (0..10)
+                    .map(|n| publisher.video(batch * 10 + n, n == 0))
+                    .collect()
+            })
+            .collect();
+        let (mut slab, mut net) = (ReceiveSlab::new(64), Void(0));
+        let mut send = |batch: &[Vec<u8>], from: SocketAddr| {
+            slab.clear();
+            batch.iter().for_each(|packet| slab.push(packet, from));
+            world.now += Duration::from_millis(1);
+            world
+                .engine
+                .handle_datagrams(&mut slab, world.now, &mut net);
+        };
+        // Once round the packet cache, until everything has its final size.
+        let (warm, measured) = batches.split_at(200);
+        warm.iter().for_each(|batch| send(batch, publisher.address));
+        let before = ALLOCATIONS.get().0;
+        measured
+            .iter()
+            .for_each(|batch| send(batch, publisher.address));
+        assert_eq!(ALLOCATIONS.get().0 - before, 0);
+        assert_eq!(net.0, 400 * 10 * 20);
+    }
+}
+
+#[test]
+fn an_idle_peer_takes_less_than_40_kilobytes() {
+    let mut world = World::new();
+    let _publisher = world.publisher(1, 1, CM);
+    // What grows in steps has its steps behind it.
+    let _first: Vec<_> = (1..=64)
+        .map(|id| world.subscriber(id, 1, 100 + id as u16, CM))
+        .collect();
+    let before = ALLOCATIONS.get().1;
+    let _more: Vec<_> = (65..=164)
+        .map(|id| world.subscriber(id, 1, 100 + id as u16, CM))
+        .collect();
+    // Everything allocated on the way counts, also what was freed again.
+    let per_peer = (ALLOCATIONS.get().1 - before) / 100;
+    assert!(per_peer < 40_000, "{per_peer} bytes");
+}
