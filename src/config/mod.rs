@@ -338,7 +338,10 @@ mod tests {
     #[test]
     fn a_playground_needs_nothing() {
         let config = with_env(&[], true).unwrap();
-        assert_eq!(config.http.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(
+            config.http.listen,
+            "127.0.0.1:8080".parse::<std::net::SocketAddr>().unwrap()
+        );
         assert_eq!(config.media.announce, Announce::Auto);
         assert_eq!(config.http.public_url, None);
         assert_eq!(config.database.expose(), "sqlite:data/parlor.sqlite");
@@ -387,7 +390,10 @@ mod tests {
             flags: vec![("http.listen", "3.3.3.3:3".into())],
         })
         .unwrap();
-        assert_eq!(config.http.listen, "3.3.3.3:3".parse().unwrap());
+        assert_eq!(
+            config.http.listen,
+            "3.3.3.3:3".parse::<std::net::SocketAddr>().unwrap()
+        );
         assert_eq!(config.log.level, "debug");
         assert_eq!(config.limits.shutdown, Duration::from_secs(1));
     }

@@ -2,4 +2,5 @@
 //!
 //! Every driver looks alike: one input, then everything that the machine wants done, then wait.
 
+pub mod dtls;
 pub mod outbox;

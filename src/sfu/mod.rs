@@ -12,6 +12,7 @@
 pub mod command;
 pub mod datagram;
 pub mod engine;
+pub mod dtls;
 pub mod handshake;
 pub mod stun;
 pub mod negotiator;

@@ -239,6 +239,10 @@ mod tests {
     const RESTART: &str = include_str!("../../tests/fixtures/sdp/publisher-restart-offer.sdp");
     const SIM: &str = include_str!("../../tests/fixtures/sdp/publisher-simulcast-ssrc-offer.sdp");
     const RID: &str = include_str!("../../tests/fixtures/sdp/publisher-simulcast-rid-offer.sdp");
+    const LATER_BEFORE: &str =
+        include_str!("../../tests/fixtures/sdp/publisher-simulcast-later-before.sdp");
+    const LATER: &str =
+        include_str!("../../tests/fixtures/sdp/publisher-simulcast-later-offer.sdp");
     const ANSWER: &str = include_str!("../../tests/fixtures/sdp/subscriber-answer.sdp");
     const SUBSCRIBER_OFFER: &str =
         include_str!("../../tests/fixtures/sdp/subscriber-restart-offer.sdp");
@@ -327,6 +331,27 @@ mod tests {
             second.lines().skip(2).collect::<Vec<_>>()
         );
         assert!(sfu.commands().is_empty());
+    }
+
+    #[test]
+    fn simulcast_that_is_switched_on_later_brings_new_ssrcs() {
+        let mut sfu = Sfu::new();
+        sfu.publish(LATER_BEFORE);
+        sfu.commands();
+        sfu.publish(LATER);
+        let commands = sfu.commands();
+        let [Command::UpdatePublication(config)] = commands.as_slice() else {
+            panic!("an update: {commands:?}");
+        };
+        assert_eq!(config.tracks[1].ssrcs, [10000, 10001, 10002]);
+    }
+
+    #[test]
+    fn sections_with_one_name_are_not_told_apart() {
+        let text = Sfu::new().publish(&OFFER.replace("a=mid:1", "a=mid:0"));
+        let answer = SessionDescription::parse(&text).unwrap();
+        assert!(answer.sections[1].rejected);
+        assert_eq!(answer.bundle, ["0"]);
     }
 
     #[test]
@@ -582,16 +607,32 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_restart_offer_is_answered_where_it_fits() {
-        // Recorded with another server, so the certificate is made to match first.
+    fn a_subscribers_offer_of_another_peer_connection_closes_the_subscription() {
+        // Recorded with another server: other numbers, another certificate.
+        for (sdp, reason) in [
+            (SUBSCRIBER_OFFER, CloseReason::NothingInCommon),
+            ("nonsense", CloseReason::MalformedSdp),
+        ] {
+            let (mut sfu, _) = Sfu::subscribed_to(OFFER);
+            sfu.ask_subscriber_offer(sdp);
+            assert_eq!(sfu.closed(SUBSCRIBER), reason);
+            assert!(matches!(sfu.commands()[..], [Command::Remove(SUBSCRIBER)]));
+        }
+    }
+
+    #[test]
+    fn what_else_a_browser_knows_does_not_disturb_its_restart() {
         let (mut sfu, offer) = Sfu::subscribed_to(OFFER);
-        sfu.ask_subscriber_offer(SUBSCRIBER_OFFER);
-        assert_eq!(sfu.closed(SUBSCRIBER), CloseReason::NothingInCommon);
-        drop(offer);
-        let mut sfu = Sfu::subscribed_to(OFFER).0;
-        sfu.ask_subscriber_offer("nonsense");
-        assert_eq!(sfu.closed(SUBSCRIBER), CloseReason::MalformedSdp);
-        assert!(matches!(sfu.commands()[..], [Command::Remove(SUBSCRIBER)]));
+        let long_list = "a=rtpmap:40 H265/90000\r\na=rtpmap:41 VP9/90000\r\n";
+        let again = answer_to(&offer, |_| true)
+            .replace("RTP/SAVPF 98 ", "RTP/SAVPF 40 98 41 ")
+            .replace("a=rtpmap:98 ", &format!("{long_list}a=rtpmap:98 "))
+            .replace("JK+F", "b2bQ");
+        sfu.ask_subscriber_offer(&again);
+        let Some(Event::Answer { sdp, .. }) = sfu.0.poll_event() else {
+            panic!("an answer");
+        };
+        assert!(!sdp.contains("H265") && sdp.contains("RTP/SAVPF 98 99 "));
     }
 
     #[test]

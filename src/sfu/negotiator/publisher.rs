@@ -122,7 +122,7 @@ impl Agreement {
         }
         Ok(Self {
             remote: Remote::of(head)?,
-            bundle: !offer.bundle.is_empty(),
+            bundle: offer.bundle.contains(&head.mid),
             sections,
             tracks,
         })
@@ -149,7 +149,7 @@ fn choose(offer: &SessionDescription) -> Vec<usize> {
     chosen.sort_by_key(|(index, _)| *index);
     let bundled = |section: &Section| offer.bundle.contains(&section.mid);
     if let [(_, first), (_, second)] = chosen[..]
-        && !(bundled(first) && bundled(second))
+        && !(bundled(first) && bundled(second) && first.mid != second.mid)
     {
         chosen.pop();
     }

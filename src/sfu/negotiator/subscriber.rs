@@ -124,11 +124,12 @@ impl Subscription {
         }
         let head = sections.iter().position(|section| !section.rejected);
         let head = head.ok_or(CloseReason::NothingInCommon)?;
-        let remote = Remote::of(&offer.sections[head])?;
-        let restarted = transport.renew(remote, entropy)?;
+        let head = &offer.sections[head];
+        let restarted = transport.renew(Remote::of(head)?, entropy)?;
+        let bundle = offer.bundle.contains(&head.mid);
         let answer = transport
             .local
-            .describe(sections, true, Setup::Passive, endpoint);
+            .describe(sections, bundle, Setup::Passive, endpoint);
         Ok((answer, restarted))
     }
 
