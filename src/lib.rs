@@ -30,6 +30,7 @@ pub mod db;
 pub mod driver;
 pub mod entropy;
 pub mod http;
+pub mod load;
 pub mod net;
 pub mod telemetry;
 pub mod ws;

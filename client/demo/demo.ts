@@ -185,6 +185,8 @@ async function join(name: string, session: string): Promise<void> {
   element("messages").replaceChildren();
   alone(true);
   setStage("call", session);
+  // The address is now an invitation.
+  history.replaceState(null, "", `?${new URLSearchParams({ session })}`);
   const joining = new Call(invitation, name);
   call = joining;
   try {
@@ -236,7 +238,7 @@ function nameOf(data: string): string {
 
 function toggle(id: string, on: boolean, label: string): void {
   const button = element(id);
-  button.setAttribute("aria-pressed", String(on));
+  button.dataset.on = String(on);
   button.querySelector("span")!.textContent = label;
 }
 
@@ -303,4 +305,3 @@ element("microphone").addEventListener("click", () => call?.toggleMicrophone());
 element("camera").addEventListener("click", () => call?.toggleCamera());
 element("leave").addEventListener("click", () => call?.leave());
 element("problem-close").addEventListener("click", () => problem(""));
-window.addEventListener("pagehide", () => call?.leave());

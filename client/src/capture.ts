@@ -37,7 +37,7 @@ export async function capture(properties: CaptureProperties): Promise<Captured> 
     audio: audioSource instanceof MediaStreamTrack ? false : audioConstraints(audioSource, properties),
     video: videoSource instanceof MediaStreamTrack || screen ? false : videoConstraints(videoSource, properties),
   };
-  if (!navigator.mediaDevices) {
+  if ((wanted.audio || wanted.video || screen) && !navigator.mediaDevices) {
     throw new OTError("OT_NOT_SUPPORTED", 1500, "Camera and microphone need a secure page (https, or localhost)");
   }
   const owned: MediaStreamTrack[] = [];

@@ -355,6 +355,7 @@ export class Session extends Emitter<SessionEvents> {
     };
     const joined: Joined = { context, link, roster };
     this.#state = { name: "connected", joined };
+    globalThis.addEventListener?.("pagehide", this.#pageHidden);
     const news = roster.load(state);
     this.#welcome = { done, news, muted: state.muted };
     this.#greet();
@@ -557,6 +558,7 @@ export class Session extends Emitter<SessionEvents> {
     const unheard = this.#welcome;
     this.#welcome = undefined;
     this.#state = { name: "disconnected" };
+    globalThis.removeEventListener?.("pagehide", this.#pageHidden);
     joined.link.close();
     const publishers = [...this.#publishers.values()];
     const subscribers = [...this.#subscribers.values()];
@@ -570,6 +572,9 @@ export class Session extends Emitter<SessionEvents> {
     if (unheard) guarded(() => unheard.done(new OTError("OT_CONNECT_FAILED", 1006, "The session ended while connecting")));
     else this.emit("sessionDisconnected", { reason });
   }
+
+  /** A page that goes away says so: others need not wait for the grace period. */
+  readonly #pageHidden = (): void => this.#leave("clientDisconnected");
 
   // Small parts.
 

@@ -29,6 +29,9 @@ const MAX_PENDING = 1_000;
 /** Close codes that say: this socket is unknown here, do not come back. */
 const GONE: ReadonlySet<number> = new Set([1003, 1011]);
 
+/** Close code for a socket that is given up for another one. */
+const ABANDONED = 4010;
+
 /** The part of `WebSocket` in use, so that tests bring their own. */
 export interface Socket {
   binaryType: string;
@@ -268,15 +271,16 @@ export class Link implements Transport {
 
   #handleSilence(): void {
     this.#send(frame(FrameType.Disconnect, { headers: { reconnect: "1" } }));
-    const socket = this.#socket;
-    this.#handleClose(4010);
-    socket?.close(4010);
+    this.#handleClose(ABANDONED);
   }
 
   #resume(): void {
     const again = this.#phase === "resuming";
     this.#phase = "resuming";
+    // Also one that is still opening: it must not reach the server after its successor.
+    const socket = this.#socket;
     this.#drop();
+    socket?.close(ABANDONED);
     if (!again) {
       this.#after("giveUp", GIVE_UP_MS, () => {
         this.#end(1000);
@@ -291,7 +295,9 @@ export class Link implements Transport {
       // A handler may have closed us.
       if (this.#phase !== "resuming") return;
     }
-    this.#after("retry", this.#backoff_ms, () => this.#connect());
+    // The first attempt needs no timer: in a background tab that could take a minute.
+    if (this.#backoff_ms === 0) this.#connect();
+    else this.#after("retry", this.#backoff_ms, () => this.#connect());
     this.#backoff_ms = Math.min(Math.max(BACKOFF_MS, 2 * this.#backoff_ms), BACKOFF_MAX_MS);
   }
 

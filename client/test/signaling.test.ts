@@ -137,6 +137,17 @@ test("an event replayed after a resume is not delivered a second time", async ()
   assert.deepEqual(told, ['message {"n":1}', "reconnecting", "reconnected", 'message {"n":2}']);
 });
 
+test("a resume that does not get through in time is abandoned before the next one", async () => {
+  const { sockets, socket } = await connected();
+  socket.drop();
+  tick(15_000);
+  assert.equal(sockets[1]!.closedWith, 4010);
+  tick(100);
+  assert.equal(sockets.length, 3);
+  sockets[1]!.accept();
+  assert.equal(sockets[1]!.frames.length, 0);
+});
+
 test("what a replaced socket still brings is ignored", async () => {
   const { sockets, socket, told } = await connected();
   socket.drop();

@@ -2,56 +2,20 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, afterEach, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
 import OpenTok from "opentok";
 
-import { Participant, startBrowser } from "./support/browser.mjs";
-import { startParlor } from "./support/parlor.mjs";
-import { startSite } from "./support/site.mjs";
+import { useCall } from "./support/call.mjs";
 
-let parlor, site, browser, opentok;
-const open = [];
-
-before(async () => {
-  [parlor, site, browser] = await Promise.all([startParlor(), startSite(), startBrowser()]);
-  opentok = new OpenTok(parlor.api_key, parlor.api_secret, parlor.url);
-});
-
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-  const how = await parlor?.stop();
-  assert.deepEqual(how, { code: 0, signal: null }, "SIGTERM ends the server cleanly");
-});
-
-afterEach(async () => {
-  const pages = open.splice(0);
-  for (const page of pages) assert.deepEqual(page.errors, [], "no exception in the page");
-  await Promise.all(pages.map((page) => page.close()));
-});
-
-/** A routed session as a back end makes it with the Node SDK. */
-function createSession(options = { mediaMode: "routed" }) {
-  return new Promise((resolve, reject) =>
-    opentok.createSession(options, (error, session) => (error ? reject(error) : resolve(session.sessionId))),
-  );
-}
-
-/** A connected page; `data` is its connection data. */
-async function join(sessionId, data, role = "publisher") {
-  const token = opentok.generateToken(sessionId, { role, data });
-  const participant = await Participant.open({ browser, site, parlor, sessionId, token });
-  open.push(participant);
-  participant.id = await participant.call("connectionId");
-  return participant;
-}
+const call = useCall();
+const { createSession, join } = call;
 
 /** A token that the SDK would not make. */
 function sign(claims) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const body = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
-  return `${body}.${createHmac("sha256", parlor.api_secret).update(body).digest("base64url")}`;
+  return `${body}.${createHmac("sha256", call.parlor.api_secret).update(body).digest("base64url")}`;
 }
 
 describe("two in a call", () => {
@@ -244,18 +208,17 @@ describe("who may not", () => {
   test("bad tokens are refused with the documented error", async () => {
     const sessionId = await createSession();
     const other = await createSession();
-    const stranger = new OpenTok(parlor.api_key, "0".repeat(40), parlor.url);
+    const stranger = new OpenTok(call.parlor.api_key, "0".repeat(40), call.parlor.url);
     const hourAgo = Math.floor(Date.now() / 1000) - 3600;
-    const claims = { iss: parlor.api_key, ist: "project", scope: "session.connect", session_id: sessionId };
+    const claims = { iss: call.parlor.api_key, ist: "project", scope: "session.connect", session_id: sessionId };
     const bad = {
       garbage: "T1==bm9uc2Vuc2U=",
       "signed with another secret": stranger.generateToken(sessionId),
-      "for another session": opentok.generateToken(other),
+      "for another session": call.opentok.generateToken(other),
       expired: sign({ ...claims, role: "publisher", iat: hourAgo, exp: hourAgo + 60 }),
     };
     for (const [what, token] of Object.entries(bad)) {
-      const page = await Participant.open({ browser, site, parlor, sessionId });
-      open.push(page);
+      const page = await call.open(sessionId);
       const error = await page.call("connect", token);
       assert.equal(error?.name, "OT_AUTHENTICATION_ERROR", what);
       assert.equal(error.code, 1004, what);
@@ -264,10 +227,9 @@ describe("who may not", () => {
 
   test("an unknown session is refused with the documented error", async () => {
     const sessionId = await createSession();
-    const token = opentok.generateToken(sessionId);
+    const token = call.opentok.generateToken(sessionId);
     const unknown = sessionId.slice(0, -4) + "AAAA";
-    const page = await Participant.open({ browser, site, parlor, sessionId: unknown });
-    open.push(page);
+    const page = await call.open(unknown);
     const error = await page.call("connect", token);
     assert.equal(error?.name, "OT_INVALID_SESSION_ID");
     assert.equal(error.code, 1005);

@@ -81,6 +81,28 @@ test("a closed tab is gone for the other", async () => {
   await tile(ana, "Ben").waitFor({ state: "detached" });
 });
 
+test("a lost websocket is shown, heals, and loses nothing", async () => {
+  context = await newContext();
+  const ana = await join("Ana", "thread");
+  const ben = await join("Ben", "thread");
+  await moving(ben, "Ana");
+  await ana.evaluate(() => {
+    globalThis.states = [];
+    const state = document.getElementById("state");
+    new MutationObserver(() => globalThis.states.push(state.dataset.state)).observe(state, { attributes: true });
+    globalThis.sockets.at(-1).close(4000);
+  });
+  await ben.getByLabel("Message", { exact: true }).fill("Still there?");
+  await ben.getByRole("button", { name: "Send" }).click();
+  await ana.locator("#messages li", { hasText: "Still there?" }).waitFor();
+  assert.deepEqual(await ana.evaluate(() => globalThis.states), ["reconnecting", "connected"]);
+  assert.equal(await ana.evaluate(() => globalThis.sockets.length), 2);
+  assert.equal(await ana.locator("#messages li", { hasText: "Still there?" }).count(), 1);
+  assert.equal(await ben.locator("#people li").count(), 2);
+  await moving(ben, "Ana");
+  await moving(ana, "Ben");
+});
+
 test("people in different sessions do not meet", async () => {
   context = await newContext();
   const ana = await join("Ana", "left");
@@ -104,9 +126,16 @@ test("the page fits a telephone, in the dark", async () => {
 /** Both tabs of a call share one browser profile, as they do on a desk. */
 async function newContext(options = { viewport: { width: 1280, height: 800 } }) {
   const fresh = await browser.newContext(options);
-  // The page does not show its statistics; the browser's own are asked instead.
+  // The page shows neither statistics nor sockets; the browser's own are kept for asking.
   await fresh.addInitScript(() => {
     globalThis.peers = [];
+    globalThis.sockets = [];
+    globalThis.WebSocket = class extends WebSocket {
+      constructor(...args) {
+        super(...args);
+        globalThis.sockets.push(this);
+      }
+    };
     globalThis.RTCPeerConnection = class extends RTCPeerConnection {
       constructor(...args) {
         super(...args);

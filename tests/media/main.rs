@@ -3,8 +3,12 @@
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
 mod allocations;
+mod call;
 mod forward;
 mod hostile;
 mod ice;
+mod peer;
 mod repair;
+mod sfu;
+mod simnet;
 mod world;

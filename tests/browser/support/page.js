@@ -14,6 +14,11 @@ const settle = (run) =>
   new Promise((resolve) =>
     run((error) => resolve(error ? { name: error.name, code: error.code, message: error.message } : null)),
   );
+const settled = (promise) =>
+  promise.then(
+    () => null,
+    (error) => ({ name: error.name, code: error.code, message: error.message }),
+  );
 const place = () => document.body.appendChild(document.createElement("div"));
 const plain = (value) => {
   if (value === undefined || value === null) return null;
@@ -47,6 +52,7 @@ const app = {
         }),
       sessionConnected: () => note("sessionConnected"),
       sessionDisconnected: ({ reason }) => note("sessionDisconnected", { reason }),
+      muteForced: ({ active }) => note("session:muteForced", { active }),
       sessionReconnecting: () => note("sessionReconnecting"),
       sessionReconnected: () => note("sessionReconnected"),
       signal: ({ type, data, from }) =>
@@ -61,7 +67,7 @@ const app = {
   publish(properties = {}) {
     publisher = OT.initPublisher(place(), { width: 320, height: 240, ...properties });
     publisher.on("streamDestroyed", ({ reason }) => note("publisherStreamDestroyed", { reason }));
-    publisher.on("muteForced", () => note("muteForced"));
+    publisher.on("muteForced", () => note("publisher:muteForced"));
     return settle((done) => session.publish(publisher, done));
   },
   unpublish: () => session.unpublish(publisher),
@@ -107,10 +113,28 @@ const app = {
     };
   },
 
+  /** The UDP ports at the other end of all connected peer connections. */
+  async remotePorts() {
+    const ports = [];
+    for (const peer of globalThis.peers.filter(({ connectionState }) => connectionState === "connected")) {
+      const stats = await peer.getStats();
+      for (const pair of stats.values()) {
+        if (pair.type !== "candidate-pair" || !pair.nominated) continue;
+        ports.push(stats.get(pair.remoteCandidateId).port);
+      }
+    }
+    return ports;
+  },
+
   signal: (message) =>
     settle((done) =>
       session.signal({ ...message, to: message.to ? connections.get(message.to) : undefined }, done),
     ),
+  isMuted: () => !publisher.stream.hasAudio,
+  forceMuteStream: (id) => settled(session.forceMuteStream(streams.get(id))),
+  forceMuteAll: (excluded = []) =>
+    settled(session.forceMuteAll(excluded.map((id) => streams.get(id)))),
+  disableForceMute: () => settled(session.disableForceMute()),
   forceDisconnect: (id) => settle((done) => session.forceDisconnect(connections.get(id), done)),
   forceUnpublish: (id) => settle((done) => session.forceUnpublish(streams.get(id), done)),
 };

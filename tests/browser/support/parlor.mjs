@@ -26,7 +26,7 @@ export async function eventually(what, probe, ms = 20_000) {
 }
 
 /** A running server: `{url, api_key, api_secret, media_port, pid, stop}`. */
-export async function startParlor(args = []) {
+export async function startParlor(args = [], env = {}) {
   const data = await mkdtemp(join(tmpdir(), "parlor-test-"));
   const ready = join(data, "ready.json");
   const child = spawn(
@@ -35,7 +35,7 @@ export async function startParlor(args = []) {
       ...["serve", "--dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"],
       ...["--data", data, "--ready-file", ready, ...args],
     ],
-    { stdio: ["ignore", "pipe", "pipe"] },
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } },
   );
   let log = "";
   const keep = (chunk) => (log = (log + chunk).slice(-200_000));

@@ -10,6 +10,7 @@ const here = (name) => new URL(name, import.meta.url);
 
 const files = {
   "/": [here("page.html"), "text/html"],
+  "/peers.js": [here("peers.js"), "text/javascript"],
   "/page.js": [here("page.js"), "text/javascript"],
   "/opentok.js": [client, "text/javascript"],
 };

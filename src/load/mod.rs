@@ -1,0 +1,7 @@
+//! Load generators: `parlor load …`, for a server of its own or for any other that speaks the
+//! protocol. They measure what a client sees; what the server costs is read from its process.
+
+mod client;
+mod histogram;
+pub mod signaling;
+mod target;

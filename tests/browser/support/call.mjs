@@ -1,0 +1,73 @@
+// What every browser test needs: a server, a site with the official client, a browser, and people.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before } from "node:test";
+
+import OpenTok from "opentok";
+
+import { Participant, startBrowser } from "./browser.mjs";
+import { startParlor } from "./parlor.mjs";
+import { startSite } from "./site.mjs";
+
+/** Starts all of it before the tests of a file and ends it after them. */
+export function useCall(options = {}) {
+  const open = [];
+  const call = {
+    /** A session as a back end makes it with the Node SDK. */
+    createSession: (properties = { mediaMode: "routed" }) =>
+      new Promise((resolve, reject) =>
+        call.opentok.createSession(properties, (error, session) =>
+          error ? reject(error) : resolve(session.sessionId),
+        ),
+      ),
+
+    /** A page that is not connected yet; `url` is where it believes the server to be. */
+    async open(sessionId, { token, url, initOptions } = {}) {
+      const { browser, site, parlor } = call;
+      const participant = await Participant.open({
+        browser,
+        site,
+        parlor: { ...parlor, url: url ?? parlor.url },
+        sessionId,
+        token,
+        options: initOptions,
+      });
+      open.push(participant);
+      return participant;
+    },
+
+    /** A connected page; `data` is its connection data. */
+    async join(sessionId, data, role = "publisher", options = {}) {
+      const token = call.opentok.generateToken(sessionId, { role, data });
+      const participant = await call.open(sessionId, { ...options, token });
+      participant.id = await participant.call("connectionId");
+      return participant;
+    },
+  };
+
+  before(async () => {
+    const [parlor, site, browser] = await Promise.all([
+      startParlor(options.args, options.env),
+      startSite(),
+      startBrowser(),
+    ]);
+    Object.assign(call, { parlor, site, browser });
+    call.opentok = new OpenTok(parlor.api_key, parlor.api_secret, parlor.url);
+  });
+
+  after(async () => {
+    await call.browser?.close();
+    await call.site?.stop();
+    const how = await call.parlor?.stop();
+    assert.deepEqual(how, { code: 0, signal: null }, "SIGTERM ends the server cleanly");
+  });
+
+  afterEach(async () => {
+    const pages = open.splice(0);
+    const errors = pages.flatMap((page) => page.errors);
+    await Promise.all(pages.map((page) => page.close()));
+    assert.deepEqual(errors, [], "no exception in a page");
+  });
+
+  return call;
+}
