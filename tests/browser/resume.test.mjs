@@ -10,12 +10,6 @@ const call = useCall();
 const { createSession, join } = call;
 let proxy;
 
-before(async () => {
-  proxy = await startProxy(call.parlor.url);
-});
-
-after(() => proxy?.stop());
-
 /** Ana reaches the server through the proxy, Ben directly; both see each other. */
 async function callThroughProxy() {
   const sessionId = await createSession();
@@ -28,6 +22,12 @@ async function callThroughProxy() {
 }
 
 describe("a websocket that is cut", () => {
+  before(async () => {
+    proxy = await startProxy(call.parlor.url);
+  });
+
+  after(() => proxy?.stop());
+
   test("is resumed, and nobody else notices", async () => {
     const { ana, ben, anas, bens } = await callThroughProxy();
     proxy.cut();
