@@ -11,12 +11,12 @@
 
 pub mod command;
 pub mod datagram;
-pub mod engine;
 pub mod dtls;
+pub mod engine;
 pub mod handshake;
-pub mod stun;
 pub mod negotiator;
 pub mod sdp;
+pub mod stun;
 
 mod cache;
 mod counters;

@@ -1,0 +1,188 @@
+//! Media through the whole SFU between peers in one process, on virtual time.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::peer::{Peer, TICK};
+use crate::sfu::Sfu;
+use crate::simnet::{Link, SimNet};
+use parlor::sfu::{Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
+
+const PUBLICATION: PublicationId = PublicationId(1);
+const SUBSCRIPTION: SubscriptionId = SubscriptionId(2);
+
+/// One publisher, one subscriber, the SFU between them, and what connects them.
+struct Call {
+    now: Instant,
+    net: SimNet,
+    sfu: (Sfu, SocketAddr),
+    publisher: (Peer, SocketAddr),
+    subscriber: (Peer, SocketAddr),
+    connected: Vec<Leg>,
+}
+
+impl Call {
+    /// Negotiates both legs; nothing has been sent yet.
+    fn new(link: Link, seed: u64) -> Self {
+        println!("seed {seed}");
+        // The machine's time is only where virtual time begins.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "virtual time has to begin somewhere"
+        )]
+        let now = Instant::now();
+        let addr = |last: u8| SocketAddr::from(([10, 0, 0, last], 4000));
+        let mut call = Self {
+            now,
+            net: SimNet::new(link, seed),
+            sfu: (Sfu::new(addr(1), seed, now), addr(1)),
+            publisher: (Peer::new(addr(2), now), addr(2)),
+            subscriber: (Peer::new(addr(3), now), addr(3)),
+            connected: Vec::new(),
+        };
+        let sdp = call.publisher.0.offer(now);
+        let publication = PUBLICATION;
+        match call.ask(Request::PublisherOffer { publication, sdp }) {
+            Event::Answer { sdp, .. } => call.publisher.0.take_answer(sdp, now),
+            other => panic!("no answer: {other:?}"),
+        }
+        call
+    }
+
+    fn ask(&mut self, request: Request) -> Event {
+        let mut events = self.sfu.0.ask(request, self.now, &mut self.net);
+        assert_eq!(events.len(), 1, "{events:?}");
+        events.remove(0)
+    }
+
+    fn subscribe(&mut self) {
+        let request = Request::Subscribe {
+            subscription: SUBSCRIPTION,
+            publication: PUBLICATION,
+            wanted: Wanted::default(),
+        };
+        let Event::Offer { sdp, .. } = self.ask(request) else {
+            panic!("no offer");
+        };
+        let sdp = self.subscriber.0.answer(sdp, self.now);
+        let subscription = SUBSCRIPTION;
+        let request = Request::SubscriberAnswer { subscription, sdp };
+        let said = self.sfu.0.ask(request, self.now, &mut self.net);
+        assert_eq!(said, []);
+    }
+
+    /// One millisecond of everybody's life.
+    fn tick(&mut self) {
+        self.now += TICK;
+        while let Some(datagram) = self.net.arrived(self.now) {
+            let (from, bytes) = (datagram.from, &datagram.bytes);
+            if datagram.to == self.sfu.1 {
+                self.sfu.0.receive(from, bytes, self.now, &mut self.net);
+            } else if datagram.to == self.publisher.1 {
+                self.publisher.0.receive(from, bytes, self.now);
+            } else if datagram.to == self.subscriber.1 {
+                self.subscriber.0.receive(from, bytes, self.now);
+            }
+        }
+        self.publisher.0.run(self.now, &mut self.net);
+        self.subscriber.0.run(self.now, &mut self.net);
+        for event in self.sfu.0.run(self.now, &mut self.net) {
+            match event {
+                Event::Connected { leg } => self.connected.push(leg),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
+    fn until(&mut self, what: &str, limit: Duration, done: impl Fn(&Self) -> bool) {
+        let deadline = self.now + limit;
+        while !done(self) {
+            assert!(self.now < deadline, "{what}: not within {limit:?}");
+            self.tick();
+        }
+    }
+
+    /// Sends 50 audio packets and 25 frames of four packets a second.
+    fn talk(&mut self, duration: Duration) {
+        let ticks = duration.as_millis() as u32;
+        for ms in 0..ticks {
+            if ms % 20 == 0 {
+                self.publisher.0.send_audio(self.now);
+            }
+            if ms % 40 == 0 {
+                let timestamp = self.publisher.0.video.sent.wrapping_mul(900);
+                self.publisher.0.send_frame(4, timestamp, self.now);
+            }
+            self.tick();
+        }
+    }
+
+    /// Talks on for a second, so that a gap at the end shows and is mended, and returns how many
+    /// audio and video packets had been sent before that.
+    fn finish(&mut self) -> (u32, u32) {
+        let publisher = &self.publisher.0;
+        let sent = (publisher.audio.sent, publisher.video.sent);
+        self.talk(Duration::from_secs(1));
+        sent
+    }
+}
+
+fn connected_call(link: Link, seed: u64) -> Call {
+    let mut call = Call::new(link, seed);
+    let patience = Duration::from_secs(15);
+    call.until("the publisher connects", patience, |c| {
+        c.publisher.0.connected && c.connected.contains(&Leg::Publisher(PUBLICATION))
+    });
+    call.subscribe();
+    call.until("the subscriber connects", patience, |c| {
+        c.subscriber.0.connected && c.connected.contains(&Leg::Subscriber(SUBSCRIPTION))
+    });
+    call
+}
+
+#[test]
+fn on_a_good_network_everything_arrives_once() {
+    let link = Link {
+        delay: Duration::from_millis(10),
+        jitter: Duration::ZERO,
+        loss: 0.0,
+    };
+    let mut call = connected_call(link, 1);
+    call.talk(Duration::from_secs(5));
+    let (audio, video) = call.finish();
+    let seen = &call.subscriber.0;
+    // Video begins at the key frame that the subscriber's arrival asked for.
+    let first = *seen.video.received.first().expect("video arrived");
+    assert!(first < 100, "the key frame came after {first} packets");
+    assert_eq!(
+        seen.video.received.range(..video).count() as u32,
+        video - first
+    );
+    assert_eq!(seen.audio.received.range(..audio).count() as u32, audio);
+    assert_eq!((seen.video.repeated, seen.audio.repeated), (0, 0));
+}
+
+#[test]
+fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_is_missed() {
+    let link = Link {
+        delay: Duration::from_millis(20),
+        jitter: Duration::from_millis(4),
+        loss: 0.02,
+    };
+    for seed in 1..=3 {
+        let mut call = connected_call(link, seed);
+        call.talk(Duration::from_secs(10));
+        let (audio, video) = call.finish();
+        let seen = &call.subscriber.0;
+        let first = *seen.video.received.first().expect("video arrived");
+        let missing: Vec<_> = (first..video)
+            .filter(|number| !seen.video.received.contains(number))
+            .collect();
+        assert!(call.net.lost > 50, "the network lost {}", call.net.lost);
+        assert!(missing.is_empty(), "video packets missing: {missing:?}");
+        let heard = seen.audio.received.range(..audio).count() as f64 / f64::from(audio);
+        assert!(heard > 0.9, "{heard} of the audio arrived");
+        let keys = call.publisher.0.key_frames_sent;
+        assert!(keys < 5, "{keys} key frames");
+    }
+}
