@@ -7,4 +7,5 @@ pub mod jwt;
 pub mod project;
 pub mod role;
 pub mod session;
+pub mod signal;
 pub mod token;

@@ -215,8 +215,8 @@ pub enum NegotiationMessage {
     Offer(String),
     /// Full SDP text.
     Answer(String),
-    /// An ICE candidate, to be looked at by nobody but its receiver.
-    Candidate,
+    /// An ICE candidate: its line, which says which description it belongs to.
+    Candidate(String),
 }
 
 /// Subscribing.
@@ -320,7 +320,7 @@ impl fmt::Debug for NegotiationMessage {
         match self {
             Self::Offer(sdp) => write!(f, "Offer({} bytes)", sdp.len()),
             Self::Answer(sdp) => write!(f, "Answer({} bytes)", sdp.len()),
-            Self::Candidate => f.write_str("Candidate"),
+            Self::Candidate(_) => f.write_str("Candidate"),
         }
     }
 }

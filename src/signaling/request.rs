@@ -279,7 +279,7 @@ impl Content<'_> {
         let message = match method {
             "offer" => NegotiationMessage::Offer(sdp?),
             "answer" => NegotiationMessage::Answer(sdp?),
-            _ => NegotiationMessage::Candidate,
+            _ => NegotiationMessage::Candidate(content.candidate.unwrap_or_default()),
         };
         let (peer, route) = (content.peer_id, content.route);
         Ok(Negotiation {
@@ -365,6 +365,7 @@ struct SubscriberContent {
 struct NegotiationContent {
     peer_id: Option<PeerId>,
     sdp: Option<String>,
+    candidate: Option<String>,
     #[serde(default, rename = "sourceStreamId")]
     route: Option<Route>,
 }

@@ -1,0 +1,151 @@
+//! Changes of a stream's channels: muting, dimensions, and what a publisher does when its uplink
+//! is congested (`protocol/signaling.md`, 8.4 and 13.8).
+
+use super::Hub;
+use super::effect::SessionKey;
+use super::request::Caller;
+use super::session::{Fallback, Subscriber};
+use super::tell::Audience;
+use crate::model::id::{ConnectionId, PeerId, StreamId, SubscriberId};
+use crate::signaling::channel::{Channel, ChannelChange};
+use crate::signaling::client::StreamChannelUpdate;
+use crate::signaling::error::Refusal;
+use crate::signaling::server::ServerEvent;
+
+/// What one subscriber is told of a fallback, in this order.
+#[derive(Debug, PartialEq, Eq)]
+struct FallbackStep {
+    owner: ConnectionId,
+    subscriber: SubscriberId,
+    /// Whether its video may stop soon, if that changes.
+    warned: Option<bool>,
+    /// Whether its video is on, if that changes.
+    active: Option<bool>,
+}
+
+impl Hub {
+    /// A publisher changed a channel. Only what really changes is passed on: clients repeat
+    /// themselves a lot, and each repetition would look like a change to everybody else.
+    pub(super) fn update_stream(
+        &mut self,
+        caller: &Caller,
+        update: &StreamChannelUpdate,
+    ) -> Result<(), Refusal> {
+        let StreamChannelUpdate {
+            stream: id,
+            channel,
+            change,
+            cause,
+        } = *update;
+        let stream = self.own_stream(caller, id)?;
+        if !stream.description.channels.iter().any(|c| c.id == channel) {
+            return Err(Refusal::NotFound);
+        }
+        let key = caller.session;
+        if channel == Channel::Video
+            && let Some(level) = cause.congestion_level
+        {
+            let told = self.fall_back(key, id, level, cause.peer);
+            if cause.peer.is_some() {
+                // One peer connection of a relayed stream: for the others nothing changes.
+                let change = ChannelChange {
+                    active: change.active,
+                    ..ChannelChange::default()
+                };
+                let event = ServerEvent::StreamChannelUpdated {
+                    stream: id,
+                    channel,
+                    change,
+                };
+                for owner in told {
+                    self.tell(key, Audience::One(owner), &event);
+                }
+                return Ok(());
+            }
+        }
+        let Some(stream) = self.session_mut(key).streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let state = stream
+            .description
+            .channels
+            .iter_mut()
+            .find(|c| c.id == channel);
+        let news = state.and_then(|state| state.apply(&change));
+        if let Some(change) = news
+            && stream.announced
+        {
+            let event = ServerEvent::StreamChannelUpdated {
+                stream: id,
+                channel,
+                change,
+            };
+            self.tell(key, Audience::All, &event);
+        }
+        Ok(())
+    }
+
+    /// Tells subscribers why video stops or comes back, before the stream's channel changes: that
+    /// order makes their applications see `quality` as the reason. Returns whose video changes.
+    fn fall_back(
+        &mut self,
+        key: SessionKey,
+        stream: StreamId,
+        level: u32,
+        leg: Option<PeerId>,
+    ) -> Vec<ConnectionId> {
+        let next = match level {
+            0 => Fallback::Good,
+            1 => Fallback::Warned,
+            _ => Fallback::AudioOnly,
+        };
+        let Some(state) = self.session_mut(key).streams.get_mut(&stream) else {
+            return Vec::new();
+        };
+        let steps: Vec<_> = state
+            .subscribers
+            .iter_mut()
+            .filter(|(_, subscriber)| leg.is_none_or(|peer| subscriber.peer == peer))
+            .map(|(id, subscriber)| subscriber.fall_back(*id, next))
+            .collect();
+        for step in &steps {
+            let (audience, subscriber) = (Audience::One(step.owner), step.subscriber);
+            if let Some(warned) = step.warned {
+                let event = ServerEvent::DisableWarning {
+                    stream,
+                    subscriber,
+                    warned,
+                };
+                self.tell(key, audience, &event);
+            }
+            if let Some(active) = step.active {
+                let event = ServerEvent::VideoSwitch {
+                    stream,
+                    subscriber,
+                    active,
+                };
+                self.tell(key, audience, &event);
+            }
+        }
+        steps
+            .iter()
+            .filter(|step| step.active.is_some())
+            .map(|step| step.owner)
+            .collect()
+    }
+}
+
+impl Subscriber {
+    /// The table of 13.8.
+    fn fall_back(&mut self, subscriber: SubscriberId, next: Fallback) -> FallbackStep {
+        let before = std::mem::replace(&mut self.fallback, next);
+        let warned = |fallback| fallback == Fallback::Warned;
+        let stopped = |fallback| fallback == Fallback::AudioOnly;
+        FallbackStep {
+            owner: self.owner,
+            subscriber,
+            warned: (warned(before) != warned(next)).then_some(warned(next)),
+            active: (stopped(before) != stopped(next)).then_some(!stopped(next)),
+        }
+    }
+}

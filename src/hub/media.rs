@@ -1,0 +1,165 @@
+//! Negotiation with the SFU: between clients and [`crate::sfu`] (`protocol/signaling.md`, 13.3,
+//! 13.4 and 13.7).
+
+use super::Hub;
+use super::request::Caller;
+use super::session::{Delivery, Source};
+use super::tell::Audience;
+use crate::model::id::SubscriberId;
+use crate::sfu::{Event, Leg, Request};
+use crate::signaling::client::{Negotiation, NegotiationMessage};
+use crate::signaling::error::Refusal;
+use crate::signaling::server::{NegotiationId, Sdp, ServerEvent};
+use crate::signaling::uri::Route;
+
+/// Which description we send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Description {
+    Offer,
+    Answer,
+}
+
+impl Hub {
+    /// Passes a client's message to the SFU, or to the other client in a relayed session.
+    pub(super) fn negotiate(
+        &mut self,
+        caller: &Caller,
+        negotiation: Negotiation,
+    ) -> Result<(), Refusal> {
+        if negotiation.content.get().len() > self.config.description_bytes {
+            return Err(Refusal::TooLarge);
+        }
+        let streams = &self.session(caller.session).streams;
+        let source = streams
+            .get(&negotiation.stream)
+            .ok_or(Refusal::StreamNotFound)?
+            .source;
+        match (negotiation.subscriber, source) {
+            (None, _) => self.negotiate_publisher(caller, negotiation),
+            (Some(id), Source::Routed { .. }) => self.negotiate_subscriber(caller, id, negotiation),
+            (Some(id), Source::Relayed) => self.relay(caller, id, negotiation),
+        }
+    }
+
+    fn negotiate_publisher(
+        &mut self,
+        caller: &Caller,
+        negotiation: Negotiation,
+    ) -> Result<(), Refusal> {
+        let stream = self.own_stream(caller, negotiation.stream)?;
+        let Source::Routed {
+            publication, peer, ..
+        } = stream.source
+        else {
+            return Err(Refusal::Conflict);
+        };
+        if negotiation.peer.is_some_and(|named| named != peer) {
+            return Err(Refusal::NotFound);
+        }
+        match negotiation.message {
+            NegotiationMessage::Offer(sdp) => {
+                self.media(caller.session, Request::PublisherOffer { publication, sdp });
+                Ok(())
+            }
+            // We never offer here.
+            NegotiationMessage::Answer(_) => Err(Refusal::Conflict),
+            // We are ICE-lite: the client's checks show us its addresses.
+            NegotiationMessage::Candidate(_) => Ok(()),
+        }
+    }
+
+    fn negotiate_subscriber(
+        &mut self,
+        caller: &Caller,
+        id: SubscriberId,
+        negotiation: Negotiation,
+    ) -> Result<(), Refusal> {
+        let subscriber = self.own_subscriber(caller, negotiation.stream, id)?;
+        // Nothing was offered yet, so there is nothing to talk about.
+        let Delivery::Routed(subscription) = subscriber.media else {
+            return Err(Refusal::Conflict);
+        };
+        if negotiation
+            .peer
+            .is_some_and(|named| named != subscriber.peer)
+        {
+            return Err(Refusal::NotFound);
+        }
+        let request = match negotiation.message {
+            NegotiationMessage::Offer(sdp) => Request::SubscriberOffer { subscription, sdp },
+            NegotiationMessage::Answer(sdp) => Request::SubscriberAnswer { subscription, sdp },
+            NegotiationMessage::Candidate(_) => return Ok(()),
+        };
+        self.media(caller.session, request);
+        Ok(())
+    }
+
+    /// Finds out whom an event of the SFU concerns. What is no longer there is silently over.
+    pub(super) fn dispatch_media(&mut self, event: Event) {
+        match event {
+            Event::Offer { subscription, sdp } => {
+                self.describe(Leg::Subscriber(subscription), Description::Offer, &sdp);
+            }
+            Event::Answer { leg, sdp } => self.describe(leg, Description::Answer, &sdp),
+            Event::Connected {
+                leg: Leg::Publisher(publication),
+            } => {
+                self.publisher_connected(publication);
+            }
+            // The client sees by itself that media flows.
+            Event::Connected {
+                leg: Leg::Subscriber(_),
+            } => {}
+            Event::Closed {
+                leg: Leg::Publisher(publication),
+                ..
+            } => {
+                self.publisher_closed(publication);
+            }
+            Event::Closed {
+                leg: Leg::Subscriber(subscription),
+                ..
+            } => {
+                self.subscriber_closed(subscription);
+            }
+        }
+    }
+
+    /// Sends a client a description of the SFU's.
+    fn describe(&mut self, leg: Leg, description: Description, sdp: &str) {
+        let place = match leg {
+            Leg::Publisher(id) => self
+                .publications
+                .get(&id)
+                .map(|&(k, stream)| (k, stream, None)),
+            Leg::Subscriber(id) => self
+                .subscriptions
+                .get(&id)
+                .map(|&(k, stream, id)| (k, stream, Some(id))),
+        };
+        let Some((key, id, subscriber)) = place else {
+            return;
+        };
+        let Some(stream) = self.session(key).streams.get(&id) else {
+            return;
+        };
+        let end = match (subscriber, stream.source) {
+            (Some(id), _) => stream.subscribers.get(&id).map(|s| (s.owner, s.peer)),
+            (None, Source::Routed { peer, .. }) => Some((stream.owner, peer)),
+            (None, Source::Relayed) => None,
+        };
+        let Some((owner, peer)) = end else { return };
+        let negotiation = NegotiationId {
+            stream: id,
+            subscriber,
+            peer,
+            route: Route::Routed,
+        };
+        let sdp = Sdp(sdp);
+        let event = match description {
+            Description::Offer => ServerEvent::Offer { negotiation, sdp },
+            Description::Answer => ServerEvent::Answer { negotiation, sdp },
+        };
+        self.tell(key, Audience::One(owner), &event);
+    }
+}

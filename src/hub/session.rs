@@ -1,0 +1,196 @@
+//! One live session: its connections, its streams and who subscribes to what. State and look-ups
+//! only; what happens to it is in the verbs' files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bucket::Bucket;
+use super::link::LinkId;
+use super::relay::Relay;
+use crate::model;
+use crate::model::id::{ConnectionId, PeerId, StreamId, SubscriberId};
+use crate::sfu::{PublicationId, SubscriptionId, Wanted};
+use crate::signaling::client::StreamCreate;
+use crate::signaling::object::{ConnectionObject, MuteState, Owner, SessionState, StreamObject};
+use crate::signaling::uri::Route;
+
+/// A session with at least one connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) stored: model::session::Session,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
+    pub(super) streams: BTreeMap<StreamId, Stream>,
+    /// Whether whoever publishes from now on starts muted (`protocol/signaling.md`, 11).
+    pub(super) mute_on_entry: bool,
+}
+
+/// A token, kept to recognise its bearer. Does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Bearer(pub(super) String);
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) link: LinkId,
+    /// As clients see it.
+    pub(super) object: ConnectionObject,
+    /// Where it stands among those who came in the same millisecond.
+    pub(super) number: u64,
+    /// What it joined with, until it knows that it has.
+    pub(super) bearer: Option<Bearer>,
+    /// Its application does not want to hear of other connections.
+    pub(super) events_suppressed: bool,
+    pub(super) signals: Bucket,
+    pub(super) streams: BTreeSet<StreamId>,
+    pub(super) subscriptions: BTreeSet<(StreamId, SubscriberId)>,
+}
+
+/// One published stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) owner: ConnectionId,
+    pub(super) created_at_ms: i64,
+    /// Whether the others know of it.
+    pub(super) announced: bool,
+    pub(super) description: StreamCreate,
+    pub(super) source: Source,
+    pub(super) subscribers: BTreeMap<SubscriberId, Subscriber>,
+}
+
+/// Where a stream's media comes from.
+///
+/// This is the seam for adaptive sessions (`protocol/signaling.md`, 13.10): a stream that moves
+/// between the two would have both for a while. Until then they are routed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From the SFU.
+    Routed {
+        /// The stream's number there.
+        publication: PublicationId,
+        /// Names the publisher's leg.
+        peer: PeerId,
+        /// Whether the leg has been up.
+        connected: bool,
+    },
+    /// From the publisher's browser, one peer connection for each subscriber.
+    Relayed,
+}
+
+/// One subscriber object of one client.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) owner: ConnectionId,
+    /// Names the leg.
+    pub(super) peer: PeerId,
+    pub(super) wanted: Wanted,
+    pub(super) captions: bool,
+    pub(super) sender_stats: bool,
+    pub(super) fallback: Fallback,
+    pub(super) media: Delivery,
+}
+
+/// How a subscriber gets its media.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// Not yet: the publisher's leg is not up.
+    Held,
+    /// From the SFU.
+    Routed(SubscriptionId),
+    /// From the publisher's browser.
+    Relayed(Relay),
+}
+
+/// What a subscriber was told about the publisher's congestion (`protocol/signaling.md`, 13.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Fallback {
+    /// Nothing, or that it is over.
+    #[default]
+    Good,
+    /// That video may stop.
+    Warned,
+    /// That video has stopped.
+    AudioOnly,
+}
+
+impl Session {
+    /// A session before its first connection.
+    pub(super) fn new(stored: model::session::Session) -> Self {
+        Self {
+            stored,
+            connections: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            mute_on_entry: false,
+        }
+    }
+
+    /// Everything a newcomer is told, in the order in which it came about. A newcomer that does
+    /// not want to hear of other connections only gets its own; streams name their owners.
+    pub(super) fn state_for(&self, newcomer: ConnectionId) -> SessionState<'_> {
+        let suppressed = self
+            .connections
+            .get(&newcomer)
+            .is_some_and(|c| c.events_suppressed);
+        let mut connections: Vec<_> = self
+            .connections
+            .values()
+            .filter(|connection| !suppressed || connection.object.id == newcomer)
+            .collect();
+        connections.sort_by_key(|connection| connection.number);
+        let mut streams: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.announced)
+            .collect();
+        streams.sort_by_key(|(_, stream)| stream.created_at_ms);
+        SessionState {
+            id: &self.stored.id,
+            connections: connections
+                .into_iter()
+                .map(|connection| &connection.object)
+                .collect(),
+            streams: streams
+                .into_iter()
+                .filter_map(|(id, _)| self.stream_object(*id))
+                .collect(),
+            archives: Vec::new(),
+            mute: self.mute_on_entry.then_some(MuteState { active: true }),
+        }
+    }
+
+    /// A stream as clients see it.
+    pub(super) fn stream_object(&self, id: StreamId) -> Option<StreamObject<'_>> {
+        let stream = self.streams.get(&id)?;
+        let description = &stream.description;
+        Some(StreamObject {
+            id,
+            name: &description.name,
+            created_at_ms: stream.created_at_ms,
+            owner: Owner(&self.connections.get(&stream.owner)?.object),
+            publisher_audio_fallback: description.publisher_audio_fallback,
+            subscriber_audio_fallback: description.subscriber_audio_fallback,
+            custom_properties: &description.custom_properties,
+            channels: &description.channels,
+            route: Some(stream.source.route()),
+        })
+    }
+
+    /// A stream the others know of.
+    pub(super) fn announced(&self, id: StreamId) -> Option<&Stream> {
+        self.streams.get(&id).filter(|stream| stream.announced)
+    }
+}
+
+impl Source {
+    /// The wire's name for it.
+    pub(super) fn route(self) -> Route {
+        match self {
+            Self::Routed { .. } => Route::Routed,
+            Self::Relayed => Route::Relayed,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Signals: an application's own messages (`protocol/signaling.md`, 10).
+
+use std::time::Instant;
+
+use super::Hub;
+use super::request::Caller;
+use super::tell::Audience;
+use crate::model::role::Capability;
+use crate::model::signal::{InvalidSignal, check};
+use crate::signaling::client::Signal;
+use crate::signaling::error::Refusal;
+use crate::signaling::server::ServerEvent;
+
+impl Hub {
+    /// Passes a signal to everybody, its sender included, or to one connection.
+    pub(super) fn signal(
+        &mut self,
+        caller: &Caller,
+        request: Signal,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.permit(caller, Capability::Signal)?;
+        let session = self.session_mut(caller.session);
+        let sender = session.connections.get_mut(&caller.connection);
+        if !sender.is_some_and(|sender| sender.signals.take(now)) {
+            return Err(Refusal::TooManyRequests);
+        }
+        let Signal { to, id, body } = request;
+        let data = body.data.as_ref().map(|data| data.get());
+        check(body.kind.as_deref(), data).map_err(|invalid| match invalid {
+            InvalidSignal::TypeCharacters => Refusal::Malformed,
+            InvalidSignal::TypeTooLong | InvalidSignal::DataTooLong => Refusal::TooLarge,
+        })?;
+        if to.is_some_and(|target| !session.connections.contains_key(&target)) {
+            return Err(Refusal::ConnectionNotFound);
+        }
+        self.accept(caller, now);
+        let from = caller.connection.to_string();
+        let sender = self.object(caller.session, caller.connection);
+        // Receivers that do not hear of connections are told the sender's (section 7).
+        for (suppressed, sender) in [(false, None), (true, sender.as_ref())] {
+            let event = ServerEvent::Signal {
+                to,
+                id,
+                body: &body,
+                sender,
+            };
+            let audience = Audience::Hearing {
+                suppressed,
+                only: to,
+            };
+            self.tell_from(caller.session, &from, audience, &event);
+        }
+        Ok(())
+    }
+}

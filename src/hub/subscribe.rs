@@ -1,0 +1,282 @@
+//! Subscribing and unsubscribing (`protocol/signaling.md`, 9 and 13.4).
+
+use std::time::Instant;
+
+use super::Hub;
+use super::effect::SessionKey;
+use super::relay::Relay;
+use super::request::Caller;
+use super::session::{Delivery, Fallback, Source, Subscriber};
+use super::tell::Audience;
+use crate::model::id::{PeerId, StreamId, SubscriberId};
+use crate::model::role::Capability;
+use crate::sfu::{Request, SubscriptionId, Wanted};
+use crate::signaling::channel::Channel;
+use crate::signaling::client::{SubscriberChannelUpdate, SubscriberCreate, SubscriberDelete, Wish};
+use crate::signaling::error::Refusal;
+use crate::signaling::server::ServerEvent;
+
+impl Hub {
+    /// A client wants a stream. Negotiation starts from our side, or from the publisher's.
+    pub(super) fn subscribe(
+        &mut self,
+        caller: &Caller,
+        request: &SubscriberCreate,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.permit(caller, Capability::Subscribe)?;
+        let (stream_id, id) = (request.stream, request.subscriber);
+        let session = self.session(caller.session);
+        let stream = session
+            .streams
+            .get(&stream_id)
+            .ok_or(Refusal::StreamNotFound)?;
+        if stream.subscribers.contains_key(&id) {
+            return Err(Refusal::Conflict);
+        }
+        let own = session
+            .connections
+            .get(&caller.connection)
+            .map_or(0, |c| c.subscriptions.len());
+        if own >= self.config.subscriptions_per_connection {
+            return Err(Refusal::StreamLimitExceeded);
+        }
+        if request.e2ee != stream.description.e2ee {
+            return Err(Refusal::IncompatibleEncryption);
+        }
+        if request
+            .route
+            .is_some_and(|route| route != stream.source.route())
+        {
+            // A way the stream's media does not take (13.10).
+            return Err(Refusal::Conflict);
+        }
+        let source = stream.source;
+        let mut subscriber = Subscriber {
+            owner: caller.connection,
+            peer: PeerId(self.entropy.uuid()),
+            wanted: Wanted::default(),
+            captions: false,
+            sender_stats: false,
+            fallback: Fallback::default(),
+            media: match source {
+                Source::Relayed => Delivery::Relayed(Relay::default()),
+                Source::Routed { .. } => Delivery::Held,
+            },
+        };
+        for channel in &request.channels {
+            subscriber.apply(channel.id, &channel.wish);
+        }
+        self.accept_create(caller, id.0, now);
+        let session = self.session_mut(caller.session);
+        if let Some(stream) = session.streams.get_mut(&stream_id) {
+            stream.subscribers.insert(id, subscriber);
+        }
+        if let Some(connection) = session.connections.get_mut(&caller.connection) {
+            connection.subscriptions.insert((stream_id, id));
+        }
+        match source {
+            Source::Relayed => self.start_relay(caller.session, stream_id, id),
+            Source::Routed {
+                connected: true, ..
+            } => {
+                self.start_subscription(caller.session, stream_id, id);
+            }
+            Source::Routed {
+                connected: false, ..
+            } => {}
+        }
+        Ok(())
+    }
+
+    /// Asks the SFU to serve a subscriber.
+    pub(super) fn start_subscription(
+        &mut self,
+        key: SessionKey,
+        stream_id: StreamId,
+        id: SubscriberId,
+    ) {
+        let subscription = SubscriptionId(self.number());
+        let Some(stream) = self.session_mut(key).streams.get_mut(&stream_id) else {
+            return;
+        };
+        let Source::Routed { publication, .. } = stream.source else {
+            return;
+        };
+        let Some(subscriber) = stream.subscribers.get_mut(&id) else {
+            return;
+        };
+        subscriber.media = Delivery::Routed(subscription);
+        let wanted = subscriber.wanted;
+        self.subscriptions
+            .insert(subscription, (key, stream_id, id));
+        self.media(
+            key,
+            Request::Subscribe {
+                subscription,
+                publication,
+                wanted,
+            },
+        );
+    }
+
+    /// A client no longer wants a stream. That it is gone already is fine (9.2).
+    pub(super) fn unsubscribe(
+        &mut self,
+        caller: &Caller,
+        request: SubscriberDelete,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let SubscriberDelete {
+            stream: stream_id,
+            subscriber: id,
+            route,
+        } = request;
+        if let Some(stream) = self.session(caller.session).streams.get(&stream_id)
+            && route.is_some_and(|route| route != stream.source.route())
+        {
+            // Not the way its media takes (13.10): what is to end is not there.
+            return Ok(());
+        }
+        match self.own_subscriber(caller, stream_id, id) {
+            Ok(_) => {
+                self.accept(caller, now);
+                self.end_subscriber(caller.session, stream_id, id);
+                Ok(())
+            }
+            Err(Refusal::Forbidden) => Err(Refusal::Forbidden),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends a subscription. The publisher of a relayed stream is told, so that it closes its peer
+    /// connection.
+    pub(super) fn end_subscriber(
+        &mut self,
+        key: SessionKey,
+        stream_id: StreamId,
+        id: SubscriberId,
+    ) {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let Some(stream) = session.streams.get_mut(&stream_id) else {
+            return;
+        };
+        let Some(subscriber) = stream.subscribers.remove(&id) else {
+            return;
+        };
+        let publisher = stream.owner;
+        if let Some(owner) = session.connections.get_mut(&subscriber.owner) {
+            owner.subscriptions.remove(&(stream_id, id));
+        }
+        match subscriber.media {
+            Delivery::Held => {}
+            Delivery::Routed(subscription) => {
+                if self.subscriptions.remove(&subscription).is_some() {
+                    self.media(key, Request::Unsubscribe { subscription });
+                }
+            }
+            Delivery::Relayed(_) => {
+                let from = subscriber.owner.to_string();
+                let event = ServerEvent::SubscriberDeleted {
+                    stream: stream_id,
+                    subscriber: id,
+                };
+                self.tell_from(key, &from, Audience::One(publisher), &event);
+            }
+        }
+    }
+
+    /// The SFU has given a subscriber's leg up: the client is told, and may subscribe again.
+    pub(super) fn subscriber_closed(&mut self, subscription: SubscriptionId) {
+        let Some((key, stream_id, id)) = self.subscriptions.remove(&subscription) else {
+            return;
+        };
+        let Some(stream) = self.session(key).streams.get(&stream_id) else {
+            return;
+        };
+        let Some(owner) = stream.subscribers.get(&id).map(|s| s.owner) else {
+            return;
+        };
+        self.end_subscriber(key, stream_id, id);
+        let event = ServerEvent::SubscriberDeleted {
+            stream: stream_id,
+            subscriber: id,
+        };
+        self.tell(key, Audience::One(owner), &event);
+    }
+
+    /// A subscriber changed what it wants. Nobody is told but the SFU.
+    pub(super) fn update_subscriber(
+        &mut self,
+        caller: &Caller,
+        update: &SubscriberChannelUpdate,
+    ) -> Result<(), Refusal> {
+        let (stream_id, id) = (update.stream, update.subscriber);
+        self.own_subscriber(caller, stream_id, id)?;
+        let session = self.session_mut(caller.session);
+        let stream = session.streams.get_mut(&stream_id);
+        let subscriber = stream.and_then(|stream| stream.subscribers.get_mut(&id));
+        let subscriber = subscriber.ok_or(Refusal::NotFound)?;
+        let before = subscriber.wanted;
+        subscriber.apply(update.channel, &update.wish);
+        let wanted = subscriber.wanted;
+        if let Delivery::Routed(subscription) = subscriber.media
+            && wanted != before
+        {
+            self.media(
+                caller.session,
+                Request::Update {
+                    subscription,
+                    wanted,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// A subscriber that belongs to the caller.
+    pub(super) fn own_subscriber(
+        &self,
+        caller: &Caller,
+        stream_id: StreamId,
+        id: SubscriberId,
+    ) -> Result<&Subscriber, Refusal> {
+        let stream = self.session(caller.session).streams.get(&stream_id);
+        let stream = stream.ok_or(Refusal::StreamNotFound)?;
+        let subscriber = stream.subscribers.get(&id).ok_or(Refusal::NotFound)?;
+        let own = subscriber.owner == caller.connection;
+        own.then_some(subscriber).ok_or(Refusal::Forbidden)
+    }
+}
+
+impl Subscriber {
+    /// Takes over what is wanted of a channel (9.3); 0 means no preference.
+    fn apply(&mut self, channel: Channel, wish: &Wish) {
+        match channel {
+            Channel::Audio => set(&mut self.wanted.audio, wish.active),
+            Channel::Captions => set(&mut self.captions, wish.active),
+            Channel::DownlinkStats => set(&mut self.sender_stats, wish.active),
+            Channel::Video => {
+                set(&mut self.wanted.video, wish.active);
+                set(
+                    &mut self.wanted.restrict_frame_rate,
+                    wish.restrict_frame_rate,
+                );
+                if let Some(rate) = wish.preferred_frame_rate {
+                    self.wanted.frame_rate = (rate > 0).then_some(rate);
+                }
+                if let (Some(width), Some(height)) = (wish.preferred_width, wish.preferred_height) {
+                    self.wanted.resolution = (width > 0 && height > 0).then_some((width, height));
+                }
+            }
+        }
+    }
+}
+
+fn set(target: &mut bool, value: Option<bool>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}

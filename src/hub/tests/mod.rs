@@ -1,0 +1,11 @@
+//! Behaviour of the hub, seen from its clients.
+
+mod hostile;
+mod join;
+mod media;
+mod moderate;
+mod random;
+mod relay;
+mod resume;
+mod signal;
+mod streams;

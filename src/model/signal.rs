@@ -1,0 +1,66 @@
+//! Signals: short messages of an application, and their limits (`protocol/signaling.md`, 10).
+
+/// Longest type, in characters.
+pub const MAX_TYPE_CHARS: usize = 128;
+
+/// Longest data, in characters of its JSON encoding.
+pub const MAX_DATA_CHARS: usize = 8192;
+
+/// Why a signal is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSignal {
+    /// The type is longer than [`MAX_TYPE_CHARS`].
+    #[error("signal type is longer than 128 characters")]
+    TypeTooLong,
+    /// The type has a character outside `A-Z a-z 0-9 - . _ ~`.
+    #[error("signal type may consist of A-Z a-z 0-9 - . _ ~ only")]
+    TypeCharacters,
+    /// The data is longer than [`MAX_DATA_CHARS`].
+    #[error("signal data is longer than 8192 characters")]
+    DataTooLong,
+}
+
+/// Checks a type and the JSON text of the data.
+pub fn check(kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    if let Some(kind) = kind {
+        if kind.chars().count() > MAX_TYPE_CHARS {
+            return Err(InvalidSignal::TypeTooLong);
+        }
+        if !kind.bytes().all(allowed) {
+            return Err(InvalidSignal::TypeCharacters);
+        }
+    }
+    match data_json {
+        Some(json) if json.chars().count() > MAX_DATA_CHARS => Err(InvalidSignal::DataTooLong),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_have_a_length_and_an_alphabet() {
+        let long = "t".repeat(129);
+        let check = |kind: &str, expected| assert_eq!(super::check(Some(kind), None), expected);
+        check("chat-1._~", Ok(()));
+        check("", Ok(()));
+        check(&long[..128], Ok(()));
+        check(&long, Err(InvalidSignal::TypeTooLong));
+        check("chat room", Err(InvalidSignal::TypeCharacters));
+        check("größe", Err(InvalidSignal::TypeCharacters));
+        assert_eq!(super::check(None, None), Ok(()));
+    }
+
+    #[test]
+    fn data_is_counted_in_characters() {
+        let data = "ü".repeat(MAX_DATA_CHARS);
+        assert_eq!(check(None, Some(&data)), Ok(()));
+        assert_eq!(
+            check(None, Some(&(data + "x"))),
+            Err(InvalidSignal::DataTooLong)
+        );
+    }
+}
