@@ -1,5 +1,6 @@
 //! The sources of settings, laid over each other.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -65,6 +66,13 @@ impl Layers {
         let (section, name) = key.split_once('.').expect("a key has a section");
         let found = self.0.get(section).and_then(|section| section.get(name));
         found.expect("every key that is read is in config/default.toml")
+    }
+
+    /// Changes a text before it is shown.
+    pub fn rewrite(&mut self, key: &str, with: impl Fn(&str) -> String) {
+        if let Some(Value::String(text)) = self.slot(key) {
+            *text = with(text);
+        }
     }
 
     fn overlay(&mut self, table: Table, source: &str, problems: &mut Vec<Problem>) {
@@ -135,6 +143,12 @@ impl Layers {
     fn slot(&mut self, key: &str) -> Option<&mut Value> {
         let (section, name) = key.split_once('.')?;
         self.0.get_mut(section)?.get_mut(name)
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

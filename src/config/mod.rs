@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::driver::outbox::OutboxLimits;
+use crate::hub::config::HubConfig;
 use layers::Layers;
 use values::{PublicUrl, Reader};
 
@@ -28,8 +29,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// Where data is kept.
     pub data_dir: PathBuf,
-    /// Where projects and sessions are stored.
-    pub database: DatabaseUrl,
+    /// Where projects and sessions are stored, if not in [`Config::database_file`].
+    pub database: Option<DatabaseUrl>,
     /// Who is believed.
     pub auth: AuthConfig,
     /// How much is allowed.
@@ -92,10 +93,12 @@ pub struct AuthConfig {
 }
 
 /// How much is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// What may wait for one websocket.
     pub outbox: OutboxLimits,
+    /// What clients may do.
+    pub hub: HubConfig,
     /// Time to close everything.
     pub shutdown: Duration,
 }
@@ -163,37 +166,18 @@ impl Config {
         }
     }
 
-    /// The settings as text in the form of the files, secrets redacted.
-    pub fn to_toml(&self) -> String {
-        let public_url = self.http.public_url.as_ref().map_or("", PublicUrl::as_str);
-        let announce = match &self.media.announce {
-            Announce::Auto => vec!["auto".to_owned()],
-            Announce::Addresses(all) => all.iter().map(ToString::to_string).collect(),
-        };
-        let format = match self.log.format {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        };
-        let outbox = self.limits.outbox;
-        [
-            format!(
-                "[http]\nlisten = \"{}\"\npublic_url = {public_url:?}",
-                self.http.listen
-            ),
-            format!("max_body = \"{}B\"\n", self.http.max_body),
-            format!(
-                "[media]\nlisten = \"{}\"\nannounce = {announce:?}\n",
-                self.media.listen
-            ),
-            format!("[data]\ndir = {:?}\n", self.data_dir),
-            format!("[database]\nurl = {:?}\n", self.database),
-            format!("[auth]\nlegacy_header = {}\n", self.auth.legacy_header),
-            format!("[limits]\noutbox_frames = {}", outbox.frames),
-            format!("outbox_bytes = \"{}B\"", outbox.bytes),
-            format!("shutdown = \"{}ms\"\n", self.limits.shutdown.as_millis()),
-            format!("[log]\nformat = {format:?}\nlevel = {:?}", self.log.level),
-        ]
-        .join("\n")
+    /// The database that is used when no other is named.
+    pub fn database_file(&self) -> PathBuf {
+        self.data_dir.join("parlor.sqlite")
+    }
+
+    /// What comes out of all sources, in the form of the files, secrets redacted; an error if it
+    /// cannot be used.
+    pub fn show(sources: &Sources) -> Result<String, ConfigError> {
+        Self::load(sources)?;
+        let (mut layers, _) = Layers::read(sources);
+        layers.rewrite("database.url", values::redact_url);
+        Ok(layers.to_string())
     }
 
     /// Reads every section before giving up, so that all problems are found.
@@ -201,7 +185,7 @@ impl Config {
         let http = HttpConfig::read(reader, dev);
         let media = MediaConfig::read(reader, dev);
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
-        let database = read_database(reader, &data_dir);
+        let database = read_database(reader);
         let auth = AuthConfig {
             legacy_header: reader.boolean("auth.legacy_header"),
         };
@@ -266,28 +250,55 @@ impl MediaConfig {
     }
 }
 
-fn read_database(reader: &mut Reader, data_dir: &std::path::Path) -> Option<DatabaseUrl> {
+fn read_database(reader: &mut Reader) -> Option<Option<DatabaseUrl>> {
     let url = reader.secret("database.url")?;
-    if url.is_empty() {
-        let file = data_dir.join("parlor.sqlite");
-        return Some(DatabaseUrl(format!("sqlite:{}", file.display())));
-    }
-    Some(DatabaseUrl(url))
+    Some((!url.is_empty()).then_some(DatabaseUrl(url)))
 }
 
 impl Limits {
     fn read(reader: &mut Reader) -> Option<Self> {
-        let frames = reader.count("limits.outbox_frames", "1024");
-        let bytes = reader.size("limits.outbox_bytes", "\"4MiB\"");
+        let frames = reader.count("limits.outbox_frames", "16384");
+        let bytes = reader.size("limits.outbox_bytes", "\"16MiB\"");
+        let hub = read_hub(reader);
         let shutdown = reader.duration("limits.shutdown", "\"10s\"");
-        Some(Self {
-            outbox: OutboxLimits {
+        let (outbox, hub) = (
+            OutboxLimits {
                 frames: frames?,
                 bytes: bytes?,
             },
+            hub?,
+        );
+        if outbox.frames <= hub.unacked_messages || outbox.bytes <= hub.unacked_bytes {
+            let what = "must have room for everything unacknowledged and more";
+            reader.problem("limits.outbox_frames, limits.outbox_bytes", what, None);
+        }
+        Some(Self {
+            outbox,
+            hub,
             shutdown: shutdown?,
         })
     }
+}
+
+/// Times and what only attackers reach are not for operators to set.
+fn read_hub(reader: &mut Reader) -> Option<HubConfig> {
+    let unacked_messages = reader.count("limits.unacked_messages", "8192");
+    let unacked_bytes = reader.size("limits.unacked_bytes", "\"8MiB\"");
+    let sockets = reader.count("limits.websockets", "100000");
+    let connections_per_session = reader.count("limits.connections_per_session", "3000");
+    let streams_per_session = reader.count("limits.streams_per_session", "3000");
+    let signals_per_second = reader.count("limits.signals_per_second", "50");
+    let requests_per_second = reader.count("limits.requests_per_second", "200");
+    Some(HubConfig {
+        unacked_messages: unacked_messages?,
+        unacked_bytes: unacked_bytes?,
+        sockets: sockets?,
+        connections_per_session: connections_per_session?,
+        streams_per_session: streams_per_session?,
+        signals_per_second: signals_per_second?,
+        requests_per_second: requests_per_second?,
+        ..HubConfig::default()
+    })
 }
 
 impl LogConfig {
@@ -338,13 +349,11 @@ mod tests {
     #[test]
     fn a_playground_needs_nothing() {
         let config = with_env(&[], true).unwrap();
-        assert_eq!(
-            config.http.listen,
-            "127.0.0.1:8080".parse::<std::net::SocketAddr>().unwrap()
-        );
+        assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.media.announce, Announce::Auto);
         assert_eq!(config.http.public_url, None);
-        assert_eq!(config.database.expose(), "sqlite:data/parlor.sqlite");
+        assert_eq!(config.database, None);
+        assert_eq!(config.database_file(), PathBuf::from("data/parlor.sqlite"));
         assert!(config.auth.legacy_header);
     }
 
@@ -390,10 +399,7 @@ mod tests {
             flags: vec![("http.listen", "3.3.3.3:3".into())],
         })
         .unwrap();
-        assert_eq!(
-            config.http.listen,
-            "3.3.3.3:3".parse::<std::net::SocketAddr>().unwrap()
-        );
+        assert_eq!(config.http.listen.to_string(), "3.3.3.3:3");
         assert_eq!(config.log.level, "debug");
         assert_eq!(config.limits.shutdown, Duration::from_secs(1));
     }
@@ -434,18 +440,32 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_read_again_and_hides_the_password() {
         let url = "postgres://parlor:s3cret@db/parlor";
-        let config = with_env(&[("PARLOR_DATABASE_URL", url)], true).unwrap();
-        let shown = config.to_toml();
+        let environment = vec![("PARLOR_DATABASE_URL".into(), url.into())];
+        let sources = Sources {
+            dev: true,
+            environment,
+            ..Sources::default()
+        };
+        let (config, shown) = (
+            Config::load(&sources).unwrap(),
+            Config::show(&sources).unwrap(),
+        );
         assert!(!shown.contains("s3cret") && !format!("{config:?}").contains("s3cret"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("shown.toml");
         std::fs::write(&file, &shown).unwrap();
-        let again = Config::load(&Sources {
-            dev: true,
+        let again = Sources {
             files: vec![file],
             ..Sources::default()
-        });
-        assert_eq!(again.unwrap().http, config.http);
+        };
+        assert!(
+            Config::load(&again)
+                .unwrap_err()
+                .to_string()
+                .contains("public_url")
+        );
+        let again = Config::load(&Sources { dev: true, ..again }).unwrap();
+        assert_eq!((again.http, again.limits), (config.http, config.limits));
     }
 
     #[test]
@@ -455,7 +475,7 @@ mod tests {
         std::fs::write(&file, "sqlite:elsewhere.sqlite\n").unwrap();
         let path = file.to_str().unwrap();
         let config = with_env(&[("PARLOR_DATABASE_URL_FILE", path)], true).unwrap();
-        assert_eq!(config.database.expose(), "sqlite:elsewhere.sqlite");
+        assert_eq!(config.database.unwrap().expose(), "sqlite:elsewhere.sqlite");
         let both = [
             ("PARLOR_DATABASE_URL_FILE", path),
             ("PARLOR_DATABASE_URL", "sqlite:x"),

@@ -24,12 +24,6 @@ impl PublicUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The same place for websockets: `ws` for `http`, `wss` for `https`.
-    pub fn websocket(&self) -> String {
-        // "http" and "https" differ from "ws" and "wss" in the same four letters.
-        format!("ws{}", &self.0["http".len()..])
-    }
 }
 
 impl FromStr for PublicUrl {
@@ -126,11 +120,18 @@ impl Reader {
     }
 
     /// A number of things, at least one.
-    pub fn count(&mut self, key: &str, example: &'static str) -> Option<usize> {
+    pub fn count<T>(&mut self, key: &str, example: &'static str) -> Option<T>
+    where
+        T: TryFrom<i64>,
+    {
         let number = self.layers.get(key).as_integer().unwrap_or_default();
-        let count = usize::try_from(number).ok().filter(|count| *count > 0);
+        let count = if number > 0 {
+            T::try_from(number).ok()
+        } else {
+            None
+        };
         if count.is_none() {
-            self.problem(key, "must be positive", Some(example));
+            self.problem(key, "must be positive, and not too large", Some(example));
         }
         count
     }
@@ -244,20 +245,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_public_url_has_one_spelling_and_a_websocket_twin() {
-        let check = |text: &str, websocket: Option<&str>| {
+    fn a_public_url_is_a_place_and_has_one_spelling() {
+        let check = |text: &str, spelling: Option<&str>| {
             let url = text.parse::<PublicUrl>().ok();
-            assert_eq!(
-                url.map(|url| url.websocket()).as_deref(),
-                websocket,
-                "{text}"
-            );
+            assert_eq!(url.as_ref().map(PublicUrl::as_str), spelling, "{text}");
         };
         check(
             "https://video.example.com/",
-            Some("wss://video.example.com"),
+            Some("https://video.example.com"),
         );
-        check("http://[::1]:8080/parlor", Some("ws://[::1]:8080/parlor"));
+        check("http://[::1]:8080/parlor", Some("http://[::1]:8080/parlor"));
         check("video.example.com", None);
         check("https://", None);
         check("https://x y", None);

@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::admission::Admissions;
@@ -34,11 +33,24 @@ type Stopped = oneshot::Sender<()>;
 
 #[derive(Debug)]
 enum Input {
-    Opened { socket: SocketKey, open: SocketOpen, outbox: Outbox },
-    Frame { socket: SocketKey, frame: Frame },
-    Malformed { socket: SocketKey },
-    Lost { socket: SocketKey },
-    Shutdown { done: Stopped },
+    Opened {
+        socket: SocketKey,
+        open: SocketOpen,
+        outbox: Outbox,
+    },
+    Frame {
+        socket: SocketKey,
+        frame: Frame,
+    },
+    Malformed {
+        socket: SocketKey,
+    },
+    Lost {
+        socket: SocketKey,
+    },
+    Shutdown {
+        done: Stopped,
+    },
 }
 
 /// A handle to the hub's task, for whoever accepts websockets.
@@ -66,8 +78,17 @@ impl HubHandle {
     pub async fn open(&self, open: SocketOpen) -> Result<(SocketHandle, OutboxReader), HubStopped> {
         let key = SocketKey(self.next_socket.fetch_add(1, Ordering::Relaxed));
         let (outbox, reader) = outbox(self.limits);
-        let socket = SocketHandle { key, mailbox: self.mailbox.clone() };
-        socket.tell(Input::Opened { socket: key, open, outbox }).await?;
+        let socket = SocketHandle {
+            key,
+            mailbox: self.mailbox.clone(),
+        };
+        socket
+            .tell(Input::Opened {
+                socket: key,
+                open,
+                outbox,
+            })
+            .await?;
         Ok((socket, reader))
     }
 
@@ -84,7 +105,11 @@ impl HubHandle {
 impl SocketHandle {
     /// Passes a frame on; waits while the hub's mailbox is full.
     pub async fn frame(&self, frame: Frame) -> Result<(), HubStopped> {
-        self.tell(Input::Frame { socket: self.key, frame }).await
+        self.tell(Input::Frame {
+            socket: self.key,
+            frame,
+        })
+        .await
     }
 
     /// Something came in that is no Rumor frame.
@@ -134,7 +159,11 @@ impl HubDriver {
         limits: OutboxLimits,
     ) -> (Self, HubHandle) {
         let (sender, mailbox) = mpsc::channel(MAILBOX_LEN);
-        let handle = HubHandle { mailbox: sender, next_socket: Arc::default(), limits };
+        let handle = HubHandle {
+            mailbox: sender,
+            next_socket: Arc::default(),
+            limits,
+        };
         let driver = Self {
             hub,
             negotiator,
@@ -149,14 +178,13 @@ impl HubDriver {
         (driver, handle)
     }
 
-    /// Runs until [`HubHandle::shutdown`], or until `cancelled`.
-    pub async fn run(mut self, cancelled: CancellationToken) {
+    /// Runs until [`HubHandle::shutdown`], or until nobody holds a handle any more.
+    pub async fn run(mut self) {
         loop {
             self.perform().await;
             let deadline = self.hub.poll_timeout();
             tokio::select! {
                 biased;
-                () = cancelled.cancelled() => break,
                 Some(event) = self.media_events.recv() => {
                     self.negotiator.handle_engine_event(event);
                     self.pump_negotiator().await;
@@ -164,16 +192,16 @@ impl HubDriver {
                 Some(Ok((ticket, outcome))) = self.lookups.join_next() => {
                     self.hub.handle_authenticated(ticket, outcome, self.clock.now());
                 }
-                Some(input) = self.mailbox.recv() => {
+                () = sleep_until(deadline) => self.hub.handle_timeout(self.clock.now()),
+                input = self.mailbox.recv() => {
+                    let Some(input) = input else { return };
                     if let Some(done) = self.handle_input(input) {
                         self.perform().await;
-                        self.outboxes.clear();
                         // Nobody may be waiting any more; then nobody needs to know.
                         let _ = done.send(());
-                        break;
+                        return;
                     }
                 }
-                () = sleep_until(deadline) => self.hub.handle_timeout(self.clock.now()),
             }
         }
     }
@@ -181,7 +209,11 @@ impl HubDriver {
     fn handle_input(&mut self, input: Input) -> Option<Stopped> {
         let now = self.clock.now();
         match input {
-            Input::Opened { socket, open, outbox } => {
+            Input::Opened {
+                socket,
+                open,
+                outbox,
+            } => {
                 self.outboxes.insert(socket, outbox);
                 self.hub.handle_socket_opened(socket, open, now);
             }
@@ -209,12 +241,19 @@ impl HubDriver {
                         outbox.close(code);
                     }
                 }
-                Effect::Authenticate { ticket, session, token } => {
+                Effect::Authenticate {
+                    ticket,
+                    session,
+                    token,
+                } => {
                     let admissions = self.admissions.clone();
                     self.lookups
                         .spawn(async move { (ticket, admissions.admit(&session, &token).await) });
                 }
-                Effect::Media { session: _, request } => {
+                Effect::Media {
+                    session: _,
+                    request,
+                } => {
                     self.negotiator.handle_request(request);
                     self.pump_negotiator().await;
                 }
@@ -224,13 +263,19 @@ impl HubDriver {
     }
 
     fn send(&mut self, socket: SocketKey, frame: bytes::Bytes) {
-        let Some(outbox) = self.outboxes.get(&socket) else { return };
+        let Some(outbox) = self.outboxes.get(&socket) else {
+            return;
+        };
         match outbox.push(frame) {
             Ok(()) => {}
-            Err(OutboxError::Gone) => debug!(socket = socket.0, "Frame for a websocket that is gone"),
+            Err(OutboxError::Gone) => {
+                debug!(socket = socket.0, "Frame for a websocket that is gone")
+            }
             Err(OutboxError::Full) => {
                 warn!(socket = socket.0, "Websocket does not keep up; closing it");
-                self.outboxes.remove(&socket);
+                if let Some(outbox) = self.outboxes.remove(&socket) {
+                    outbox.give_up();
+                }
                 self.hub.handle_socket_overflow(socket, self.clock.now());
             }
         }
@@ -267,7 +312,11 @@ fn log(notice: &Notice) {
         NoticeEvent::StreamCreated { connection, stream } => {
             info!(project.id = %project, session.id = %session, connection.id = %connection, stream.id = %stream, "Published");
         }
-        NoticeEvent::StreamDestroyed { connection, stream, reason } => {
+        NoticeEvent::StreamDestroyed {
+            connection,
+            stream,
+            reason,
+        } => {
             info!(project.id = %project, session.id = %session, connection.id = %connection, stream.id = %stream, reason, "Unpublished");
         }
         NoticeEvent::SessionEnded => {

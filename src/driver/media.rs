@@ -85,7 +85,7 @@ impl MediaHandle {
     }
 
     /// For the handshake thread, which may wait.
-    pub(super) fn handshake(&self, output: HandshakeOutput) {
+    pub fn handshake(&self, output: HandshakeOutput) {
         if self.inputs.blocking_send(Input::Handshake(output)).is_err() {
             debug!("Handshake result for a media worker that has stopped");
         }
@@ -123,10 +123,19 @@ impl MediaWorker {
         let socket = BatchSocket::bind(address)?;
         let poll = Poll::new()?;
         let fd = socket.as_raw_fd();
-        poll.registry().register(&mut SourceFd(&fd), SOCKET, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut SourceFd(&fd), SOCKET, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (sender, inputs) = mpsc::channel(INPUTS_LEN);
-        Ok(Self { socket, poll, inputs, handle: MediaHandle { inputs: sender, waker } })
+        Ok(Self {
+            socket,
+            poll,
+            inputs,
+            handle: MediaHandle {
+                inputs: sender,
+                waker,
+            },
+        })
     }
 
     /// Where the socket is bound, port included.
@@ -160,7 +169,9 @@ impl MediaWorker {
             stops: VecDeque::new(),
             held_back: false,
         };
-        let thread = std::thread::Builder::new().name("media-0".into()).spawn(move || turn.run())?;
+        let thread = std::thread::Builder::new()
+            .name("media-0".into())
+            .spawn(move || turn.run())?;
         info!(address = %local_addr, "Media port open");
         Ok((MediaThread { thread, local_addr }, receiver))
     }
@@ -188,7 +199,11 @@ impl Turn {
         // Readiness is told once per change, so it is remembered until all has been received.
         let mut readable = false;
         loop {
-            let timeout = if readable { Some(Duration::ZERO) } else { self.time_left() };
+            let timeout = if readable {
+                Some(Duration::ZERO)
+            } else {
+                self.time_left()
+            };
             if let Err(error) = self.poll.poll(&mut wakeups, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -212,8 +227,14 @@ impl Turn {
     /// How long nothing needs to be done unless something comes in.
     fn time_left(&self) -> Option<Duration> {
         let now = self.clock.now();
-        let engine = self.engine.poll_timeout().map(|at| at.saturating_duration_since(now));
-        engine.into_iter().chain(self.held_back.then_some(RETRY)).min()
+        let engine = self
+            .engine
+            .poll_timeout()
+            .map(|at| at.saturating_duration_since(now));
+        engine
+            .into_iter()
+            .chain(self.held_back.then_some(RETRY))
+            .min()
     }
 
     /// Takes what waited when the turn began. What is sent meanwhile has its own wake-up.
@@ -221,10 +242,12 @@ impl Turn {
         for _ in 0..INPUTS_LEN {
             match self.inputs.try_recv() {
                 Ok(Input::Command(command)) => {
-                    self.engine.handle_command(command, self.clock.now(), &mut self.socket);
+                    self.engine
+                        .handle_command(command, self.clock.now(), &mut self.socket);
                 }
                 Ok(Input::Handshake(output)) => {
-                    self.engine.handle_handshake(output, self.clock.now(), &mut self.socket);
+                    self.engine
+                        .handle_handshake(output, self.clock.now(), &mut self.socket);
                 }
                 Ok(Input::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
                     return ControlFlow::Break(());
@@ -241,7 +264,8 @@ impl Turn {
             match self.socket.receive(&mut self.received) {
                 Ok(count) => {
                     let now = self.clock.now();
-                    self.engine.handle_datagrams(&mut self.received, now, &mut self.socket);
+                    self.engine
+                        .handle_datagrams(&mut self.received, now, &mut self.socket);
                     // Fewer than asked for were all there were; the next one is a new readiness.
                     if count < BATCH_LEN {
                         return false;

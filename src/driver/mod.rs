@@ -2,5 +2,8 @@
 //!
 //! Every driver looks alike: one input, then everything that the machine wants done, then wait.
 
+pub mod admission;
 pub mod dtls;
+pub mod hub;
+pub mod media;
 pub mod outbox;

@@ -1,7 +1,7 @@
 //! The bounded queue between the hub and one websocket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ pub enum Outgoing {
 #[derive(Debug, Clone)]
 pub struct Outbox {
     queue: mpsc::Sender<Outgoing>,
-    queued_bytes: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     max_bytes: usize,
 }
 
@@ -48,26 +48,31 @@ pub struct Outbox {
 #[derive(Debug)]
 pub struct OutboxReader {
     queue: mpsc::Receiver<Outgoing>,
-    queued_bytes: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// What both ends look at.
+#[derive(Debug, Default)]
+struct Shared {
+    queued_bytes: AtomicUsize,
+    given_up: AtomicBool,
 }
 
 /// Makes the two ends.
 pub fn outbox(limits: OutboxLimits) -> (Outbox, OutboxReader) {
     // One place more than frames may wait, so that a close always fits behind them.
     let (sender, receiver) = mpsc::channel(limits.frames + 1);
-    let queued_bytes = Arc::new(AtomicUsize::new(0));
+    let shared = Arc::<Shared>::default();
     let reader = OutboxReader {
         queue: receiver,
-        queued_bytes: Arc::clone(&queued_bytes),
+        shared: Arc::clone(&shared),
     };
-    (
-        Outbox {
-            queue: sender,
-            queued_bytes,
-            max_bytes: limits.bytes,
-        },
-        reader,
-    )
+    let outbox = Outbox {
+        queue: sender,
+        shared,
+        max_bytes: limits.bytes,
+    };
+    (outbox, reader)
 }
 
 impl Outbox {
@@ -81,7 +86,7 @@ impl Outbox {
             return Err(OutboxError::Full);
         }
         // Counted before it can be taken out again, so that the count never falls below zero.
-        self.queued_bytes.fetch_add(len, Ordering::Relaxed);
+        self.shared.queued_bytes.fetch_add(len, Ordering::Relaxed);
         self.queue
             .try_send(Outgoing::Frame(frame))
             .map_err(|_| OutboxError::Gone)
@@ -93,8 +98,13 @@ impl Outbox {
         let _ = self.queue.try_send(Outgoing::Close(code));
     }
 
+    /// Gives the websocket up: what is queued is not sent any more, and nothing else either.
+    pub fn give_up(self) {
+        self.shared.given_up.store(true, Ordering::Release);
+    }
+
     fn queued_bytes(&self) -> usize {
-        self.queued_bytes.load(Ordering::Relaxed)
+        self.shared.queued_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -102,10 +112,19 @@ impl OutboxReader {
     /// The next thing to do; `None` once the hub has let go of the websocket.
     pub async fn next(&mut self) -> Option<Outgoing> {
         let next = self.queue.recv().await;
+        if self.shared.given_up.load(Ordering::Acquire) {
+            return None;
+        }
         if let Some(Outgoing::Frame(frame)) = &next {
-            self.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+            let len = frame.len();
+            self.shared.queued_bytes.fetch_sub(len, Ordering::Relaxed);
         }
         next
+    }
+
+    /// Whether nothing is waiting right now, so that it is worth flushing.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 }
 
@@ -144,6 +163,17 @@ mod tests {
         );
         reader.next().await;
         assert_eq!(outbox.push(Bytes::from_static(b"xx")), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_websocket_that_was_given_up_is_not_sent() {
+        let (outbox, mut reader) = outbox(OutboxLimits {
+            frames: 2,
+            bytes: 100,
+        });
+        assert_eq!(outbox.push(Bytes::from_static(b"one")), Ok(()));
+        outbox.give_up();
+        assert!(reader.next().await.is_none());
     }
 
     #[test]

@@ -2,14 +2,88 @@
 //! pages.
 
 pub mod auth;
+pub mod bootstrap;
+pub mod demo;
 pub mod error;
 pub mod normalize;
+pub mod page;
 pub mod params;
+pub mod router;
 pub mod sessions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::extract::FromRef;
+use axum::http::{HeaderMap, header};
+
+use self::auth::AuthPolicy;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::Db;
+use crate::driver::admission::Admissions;
 use crate::entropy::Entropy;
+use crate::ws;
+
+/// What every handler can reach. Cheap to clone; holds no live state, only handles to it.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Projects and sessions.
+    pub db: Db,
+    /// Decides who may join.
+    pub admissions: Admissions,
+    /// Accepts websockets.
+    pub websockets: ws::Endpoint,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Draws ids and secrets.
+    pub entropy: SharedEntropy,
+    /// The demo page's sessions; `None` on a real server.
+    pub demo: Option<demo::Demo>,
+}
+
+impl AppState {
+    /// How clients reach us: as configured, or else as whoever sent these headers did.
+    pub fn base_url(&self, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.config.http.public_url {
+            return url.to_string();
+        }
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
+        match host {
+            Some(host) => format!("http://{host}"),
+            None => format!("http://{}", self.config.http.listen),
+        }
+    }
+}
+
+impl FromRef<AppState> for Db {
+    fn from_ref(state: &AppState) -> Self {
+        state.db.clone()
+    }
+}
+
+impl FromRef<AppState> for Clock {
+    fn from_ref(state: &AppState) -> Self {
+        state.clock
+    }
+}
+
+impl FromRef<AppState> for SharedEntropy {
+    fn from_ref(state: &AppState) -> Self {
+        state.entropy.clone()
+    }
+}
+
+impl FromRef<AppState> for AuthPolicy {
+    fn from_ref(state: &AppState) -> Self {
+        Self {
+            legacy_header: state.config.auth.legacy_header,
+        }
+    }
+}
 
 /// One generator for all handlers, each of which holds it only while it draws a number.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
 //! Sockets. Moves datagrams between the kernel and plain memory, and decides nothing.
 
 mod address;
+pub mod announce;
 pub mod udp;

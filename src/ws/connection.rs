@@ -1,58 +1,40 @@
-//! One websocket: its upgrade, its read loop and its write loop.
+//! One websocket: its read loop and its write loop.
 
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
 use tracing::{Instrument, debug, debug_span, trace};
-use uuid::Uuid;
 
-use crate::driver::hub::{HubHandle, SocketHandle};
+use crate::driver::hub::{HubHandle, HubStopped, SocketHandle};
 use crate::driver::outbox::{OutboxReader, Outgoing};
 use crate::hub::effect::SocketOpen;
-use crate::signaling::frame::{Frame, MAX_FRAME_LEN};
+use crate::signaling::frame::Frame;
 
-/// How long a client may take to accept one message, or to answer a close, before its websocket
-/// is dropped. The outbox is full long before that if anything is sent at all.
+/// How long a client may take to accept one message before its websocket is dropped. The outbox
+/// is full long before that if anything is sent at all.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Sink = futures_util::stream::SplitSink<WebSocket, Message>;
-type Source = futures_util::stream::SplitStream<WebSocket>;
+/// How long the other side may take to finish the close handshake (RFC 6455, 7.1.1 asks for no
+/// particular time).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Accepts a websocket. The URL says whether it is new or replaces a lost one.
-pub async fn upgrade(
-    State(hub): State<HubHandle>,
-    RawQuery(query): RawQuery,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    let open = parse_open(query.as_deref().unwrap_or_default());
-    upgrade
-        .max_message_size(MAX_FRAME_LEN)
-        .max_frame_size(MAX_FRAME_LEN)
-        .on_failed_upgrade(|error| debug!(%error, "Websocket upgrade failed"))
-        .on_upgrade(move |socket| serve(hub, open, socket))
-}
+type Sink = SplitSink<WebSocket, Message>;
+type Source = SplitStream<WebSocket>;
 
-/// Reads `socketId` and `reconnect` (`protocol/signaling.md`, section 3); `attempt` only serves
-/// to tell log lines apart.
-fn parse_open(query: &str) -> SocketOpen {
-    let mut open = SocketOpen::default();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "socketId" => open.socket_id = Uuid::try_parse(&value).ok(),
-            "reconnect" => open.reconnect = value == "true",
-            _ => {}
-        }
-    }
-    open
-}
-
-async fn serve(hub: HubHandle, open: SocketOpen, socket: WebSocket) {
-    let Ok((handle, outbox)) = hub.open(open).await else { return };
-    let span = debug_span!("websocket", socket = handle.key().0);
+/// Carries one websocket's messages to the hub and back, until either side ends it.
+pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: WebSocket) {
+    let Ok((handle, outbox)) = hub.open(open).await else {
+        debug!("Websocket during shutdown");
+        return;
+    };
+    let span = debug_span!(
+        "websocket",
+        socket = handle.key().0,
+        resumes = open.reconnect
+    );
     async move {
         let (sink, mut source) = socket.split();
         // Whichever loop ends first ends the other.
@@ -63,7 +45,8 @@ async fn serve(hub: HubHandle, open: SocketOpen, socket: WebSocket) {
         handle.lost().await;
         if closing {
             // Unread bytes would turn our close into a reset, and its code would be lost.
-            let _ = timeout(WRITE_TIMEOUT, async { while source.next().await.is_some() {} }).await;
+            let rest = async { while let Some(Ok(_)) = source.next().await {} };
+            let _ = timeout(CLOSE_TIMEOUT, rest).await;
         }
     }
     .instrument(span)
@@ -74,17 +57,13 @@ async fn serve(hub: HubHandle, open: SocketOpen, socket: WebSocket) {
 async fn read(hub: &SocketHandle, source: &mut Source) {
     while let Some(message) = source.next().await {
         let told = match message {
-            Ok(Message::Binary(bytes)) => match Frame::decode(&bytes) {
-                Ok(frame) => hub.frame(frame).await,
-                Err(error) => {
-                    debug!(%error, "Malformed frame");
-                    hub.malformed().await
-                }
-            },
+            Ok(Message::Binary(bytes)) => pass_on(hub, &bytes).await,
             Ok(Message::Text(_)) => hub.malformed().await,
             Ok(Message::Ping(_) | Message::Pong(_)) => Ok(()),
             Ok(Message::Close(frame)) => {
                 debug!(code = frame.map(|f| f.code), "Closed by the client");
+                // Our half of the close handshake is written by the next read.
+                let _ = timeout(CLOSE_TIMEOUT, source.next()).await;
                 return;
             }
             Err(error) => {
@@ -98,16 +77,33 @@ async fn read(hub: &SocketHandle, source: &mut Source) {
     }
 }
 
+async fn pass_on(hub: &SocketHandle, bytes: &[u8]) -> Result<(), HubStopped> {
+    match Frame::decode(bytes) {
+        Ok(frame) => hub.frame(frame).await,
+        Err(error) => {
+            debug!(%error, "Malformed frame");
+            hub.malformed().await
+        }
+    }
+}
+
 /// Sends what the hub queues until it lets go of the websocket. Returns whether a close was sent.
 async fn write(mut outbox: OutboxReader, mut sink: Sink) -> bool {
     while let Some(outgoing) = outbox.next().await {
         let (message, last) = match outgoing {
             Outgoing::Frame(frame) => (Message::Binary(frame), false),
-            Outgoing::Close(code) => {
-                (Message::Close(Some(CloseFrame { code, reason: "".into() })), true)
-            }
+            Outgoing::Close(code) => (close(code), true),
         };
-        match timeout(WRITE_TIMEOUT, sink.send(message)).await {
+        // What waits already leaves together with it.
+        let sent = async {
+            sink.feed(message).await?;
+            if last || outbox.is_empty() {
+                sink.flush().await?;
+            }
+            Ok::<_, axum::Error>(())
+        };
+        match timeout(WRITE_TIMEOUT, sent).await {
+            Ok(Ok(())) if last => return true,
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 trace!(%error, "Websocket failed while writing");
@@ -118,24 +114,11 @@ async fn write(mut outbox: OutboxReader, mut sink: Sink) -> bool {
                 return false;
             }
         }
-        if last {
-            return true;
-        }
     }
     false
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_url_of_a_resume_is_understood_wherever_its_parameters_stand() {
-        let id = "fc764b1c-fd2f-4ae1-a18e-4b25b9f6d171";
-        let open = parse_open(&format!("x=1&attempt=a&reconnect=true&socketId={id}"));
-        assert_eq!(open.socket_id, Uuid::try_parse(id).ok());
-        assert!(open.reconnect);
-        assert_eq!(parse_open(""), SocketOpen::default());
-        assert_eq!(parse_open("socketId=nonsense&reconnect=1"), SocketOpen::default());
-    }
+fn close(code: u16) -> Message {
+    let reason = "".into();
+    Message::Close(Some(CloseFrame { code, reason }))
 }

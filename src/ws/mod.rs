@@ -1,3 +1,77 @@
 //! The websocket that clients signal over (`protocol/signaling.md`, 3 and 4).
 
 pub mod connection;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::response::Response;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::driver::hub::HubHandle;
+use crate::hub::effect::SocketOpen;
+use crate::signaling::frame::MAX_FRAME_LEN;
+
+/// Accepts websockets for the hub, and knows when all of them have ended.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    hub: HubHandle,
+    tasks: TaskTracker,
+}
+
+impl Endpoint {
+    /// An endpoint without websockets.
+    pub fn new(hub: HubHandle) -> Self {
+        let tasks = TaskTracker::new();
+        Self { hub, tasks }
+    }
+
+    /// Accepts one. The query of its URL says whether it is new or replaces a lost one.
+    pub fn accept(&self, query: Option<&str>, upgrade: WebSocketUpgrade) -> Response {
+        let open = parse_open(query.unwrap_or_default());
+        let (hub, tasks) = (self.hub.clone(), self.tasks.clone());
+        upgrade
+            .max_message_size(MAX_FRAME_LEN)
+            .max_frame_size(MAX_FRAME_LEN)
+            .on_failed_upgrade(|error| debug!(%error, "Websocket upgrade failed"))
+            .on_upgrade(move |socket| tasks.track_future(connection::serve(hub, open, socket)))
+    }
+
+    /// Waits until all websockets have ended; meant for the time after the hub's end.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Reads `socketId` and `reconnect` (`protocol/signaling.md`, 3); `attempt` only serves to tell
+/// log lines apart.
+fn parse_open(query: &str) -> SocketOpen {
+    let mut open = SocketOpen::default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "socketId" => open.socket_id = Uuid::try_parse(&value).ok(),
+            "reconnect" => open.reconnect = value == "true",
+            _ => {}
+        }
+    }
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_resume_is_understood_wherever_its_parameters_stand() {
+        let id = "fc764b1c-fd2f-4ae1-a18e-4b25b9f6d171";
+        let open = parse_open(&format!("x=1&attempt=a&reconnect=true&socketId={id}"));
+        assert_eq!(open.socket_id, Uuid::try_parse(id).ok());
+        assert!(open.reconnect);
+        assert_eq!(parse_open(""), SocketOpen::default());
+        assert_eq!(
+            parse_open("socketId=nonsense&reconnect=1"),
+            SocketOpen::default()
+        );
+    }
+}

@@ -1,0 +1,316 @@
+//! The composition root: puts everything together, runs it, and takes it down again in order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::ServiceExt;
+use axum::extract::Request;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Announce, Config};
+use crate::db::{Db, DbError};
+use crate::driver::admission::Admissions;
+use crate::driver::dtls::{self, DtlsThread};
+use crate::driver::hub::{HubDriver, HubHandle};
+use crate::driver::media::{MediaHandle, MediaThread, MediaWorker};
+use crate::entropy::Entropy;
+use crate::http::demo::Demo;
+use crate::http::{AppState, SharedEntropy, router};
+use crate::hub::Hub;
+use crate::model::project::Project;
+use crate::net::announce;
+use crate::sfu::command::LocalEndpoint;
+use crate::sfu::dtls::{Certificate, Handshakes};
+use crate::sfu::engine::Engine;
+use crate::sfu::negotiator::Negotiator;
+use crate::ws;
+
+/// What the project of a playground is called.
+const PLAYGROUND: &str = "Playground";
+
+/// A running server. Take it down with [`Self::shutdown`]; just dropping it leaves threads behind.
+#[derive(Debug)]
+pub struct App {
+    config: Arc<Config>,
+    db: Db,
+    playground: Option<Project>,
+    http_addr: SocketAddr,
+    http: JoinHandle<std::io::Result<()>>,
+    stop_accepting: CancellationToken,
+    websockets: ws::Endpoint,
+    hub: (HubHandle, JoinHandle<()>),
+    media: (MediaHandle, MediaThread),
+    dtls: DtlsThread,
+}
+
+impl App {
+    /// Starts everything; when it comes back, calls can be made.
+    pub async fn start(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let clock = Clock::system();
+        let mut entropy = Entropy::from_system();
+
+        let db = open_database(&config).await?;
+        let playground = if config.dev {
+            Some(find_playground(&db, &mut entropy, clock).await?)
+        } else {
+            None
+        };
+        let admissions = Admissions::new(db.clone(), clock);
+
+        let certificate = Certificate::generate().context("cannot make a DTLS certificate")?;
+        let worker = MediaWorker::bind(config.media.listen)
+            .with_context(|| format!("cannot open the media port {}", config.media.listen))?;
+        let local = LocalEndpoint {
+            candidates: candidates(&config, worker.local_addr()?)?,
+            fingerprint: certificate.fingerprint(),
+        };
+        info!(addresses = ?local.candidates, "Clients send media to");
+        let handshakes = Handshakes::new(certificate)?;
+        let media = worker.handle();
+        let deliver = {
+            let media = media.clone();
+            move |output| media.handshake(output)
+        };
+        let (dtls_handle, dtls) = dtls::start(handshakes, deliver, clock)?;
+        let engine = Engine::new(entropy.fork(), clock.epoch());
+        let (media_thread, media_events) = worker.start(engine, dtls_handle, clock)?;
+
+        let (driver, hub) = HubDriver::new(
+            Hub::new(config.limits.hub.clone(), clock.epoch(), entropy.fork()),
+            Negotiator::new(local, entropy.fork()),
+            (media.clone(), media_events),
+            admissions.clone(),
+            clock,
+            config.limits.outbox,
+        );
+        let hub_task = tokio::spawn(driver.run());
+
+        let websockets = ws::Endpoint::new(hub.clone());
+        let state = AppState {
+            config: Arc::clone(&config),
+            db: db.clone(),
+            admissions,
+            websockets: websockets.clone(),
+            clock,
+            entropy: SharedEntropy::new(entropy),
+            demo: playground.clone().map(Demo::new),
+        };
+        let listener = TcpListener::bind(config.http.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", config.http.listen))?;
+        let http_addr = listener.local_addr()?;
+        let stop_accepting = CancellationToken::new();
+        let http = tokio::spawn(serve_http(listener, state, stop_accepting.clone()));
+        info!(address = %http_addr, "Listening");
+
+        Ok(Self {
+            config,
+            db,
+            playground,
+            http_addr,
+            http,
+            stop_accepting,
+            websockets,
+            hub: (hub, hub_task),
+            media: (media, media_thread),
+            dtls,
+        })
+    }
+
+    /// Announces that calls can be made, then runs until the process is told to end.
+    pub async fn serve(self, ready_file: Option<&Path>) -> Result<()> {
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        if let Some(path) = ready_file {
+            self.write_ready_file(path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if let Some(project) = &self.playground {
+            announce_playground(project, &self.url());
+        }
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM: shutting down"),
+            _ = interrupt.recv() => info!("SIGINT: shutting down"),
+        }
+        tokio::select! {
+            () = self.shutdown() => Ok(()),
+            _ = terminate.recv() => anyhow::bail!("second signal: gone at once"),
+            _ = interrupt.recv() => anyhow::bail!("second signal: gone at once"),
+        }
+    }
+
+    /// Takes everything down, each part after those that use it. What takes longer than
+    /// `limits.shutdown` in all is left behind.
+    pub async fn shutdown(self) {
+        let limit = self.config.limits.shutdown;
+        if tokio::time::timeout(limit, self.take_down()).await.is_err() {
+            warn!("Shutdown took too long; leaving the rest behind");
+        }
+    }
+
+    /// Where REST and signaling are served, as seen from this machine.
+    pub fn url(&self) -> String {
+        match &self.config.http.public_url {
+            Some(url) => url.to_string(),
+            None => format!("http://{}", self.http_addr),
+        }
+    }
+
+    /// The first project of a playground.
+    pub fn playground(&self) -> Option<&Project> {
+        self.playground.as_ref()
+    }
+
+    async fn take_down(self) {
+        self.stop_accepting.cancel();
+        let (hub, hub_task) = self.hub;
+        hub.shutdown().await;
+        report(hub_task.await, "The hub");
+        self.websockets.finished().await;
+        match self.http.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "The HTTP server failed"),
+            Err(error) => warn!(%error, "The HTTP server panicked"),
+        }
+        let (media, media_thread) = self.media;
+        media.stop().await;
+        let joined = tokio::task::spawn_blocking(move || {
+            media_thread.join();
+            self.dtls.join();
+        });
+        report(joined.await, "Waiting for threads");
+        self.db.close().await;
+        info!("Everything is closed");
+    }
+
+    /// Writes the file next to its place first, so that nobody reads half of it.
+    fn write_ready_file(&self, path: &Path) -> Result<()> {
+        let project = self.playground.as_ref();
+        let ready = serde_json::json!({
+            "url": self.url(),
+            "api_key": project.map(|project| project.id.to_string()),
+            "api_secret": project.map(|project| project.secret.reveal()),
+            "media_port": self.media.1.local_addr.port(),
+            "pid": std::process::id(),
+        });
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let name = path
+            .file_name()
+            .context("is no file name")?
+            .to_string_lossy();
+        let unfinished = directory.join(format!(".{name}.{}", std::process::id()));
+        write_private(&unfinished, &ready.to_string())?;
+        std::fs::rename(&unfinished, path)?;
+        Ok(())
+    }
+}
+
+/// Opens the store that the settings name.
+pub async fn open_database(config: &Config) -> Result<Db> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot create {}", config.data_dir.display()))?;
+    let opened = match &config.database {
+        Some(url) => Db::open(url.expose()).await,
+        None => Db::open_file(&config.database_file()).await,
+    };
+    opened.context("cannot open the database")
+}
+
+/// The project of a playground: made at its first start, the same one from then on.
+async fn find_playground(db: &Db, entropy: &mut Entropy, clock: Clock) -> Result<Project> {
+    let projects = db.projects().list().await?;
+    match projects
+        .into_iter()
+        .find(|project| project.name == PLAYGROUND)
+    {
+        Some(project) => Ok(project),
+        None => create_project(db, PLAYGROUND, entropy, clock).await,
+    }
+}
+
+/// Makes a project with a key of its own.
+pub async fn create_project(
+    db: &Db,
+    name: &str,
+    entropy: &mut Entropy,
+    clock: Clock,
+) -> Result<Project> {
+    loop {
+        let project = Project::generate(name, clock.unix_ms(), entropy);
+        match db.projects().insert(&project).await {
+            Ok(()) => return Ok(project),
+            // One in ninety million for each project there is.
+            Err(DbError::Conflict(_)) => {}
+            Err(error) => return Err(error).context("cannot store the project"),
+        }
+    }
+}
+
+/// What clients are told to send media to.
+fn candidates(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>> {
+    Ok(match &config.media.announce {
+        Announce::Addresses(all) => all
+            .iter()
+            .map(|ip| SocketAddr::new(*ip, bound.port()))
+            .collect(),
+        // In a playground the browser may well be on this machine.
+        Announce::Auto => announce::reachable(bound, config.dev)
+            .context("cannot list the network interfaces; set media.announce")?,
+    })
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    state: AppState,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let service = router::service(state);
+    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+fn report(joined: Result<(), tokio::task::JoinError>, what: &str) {
+    if let Err(error) = joined {
+        warn!(%error, "{what} panicked");
+    }
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Tells whoever started a playground how to use it.
+#[expect(
+    clippy::print_stdout,
+    reason = "for the person at the terminal; the log is on stderr"
+)]
+fn announce_playground(project: &Project, url: &str) {
+    println!("\n  demo page   {url}/");
+    println!("  API key     {}", project.id);
+    println!("  API secret  {}\n", project.secret.reveal());
+}

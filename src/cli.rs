@@ -1,0 +1,182 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::{self, App};
+use crate::clock::Clock;
+use crate::config::{Config, Sources};
+use crate::entropy::Entropy;
+use crate::telemetry;
+
+/// A self-hosted video session server that speaks OpenTok.
+#[derive(Debug, Parser)]
+#[command(name = "parlor", version)]
+pub struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(Serve),
+    /// Show the settings that come out of all sources, or everything that is wrong with them.
+    CheckConfig {
+        /// Check them for a playground.
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Manage projects: an API key and a secret each.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Be a playground: needs no settings, listens on this machine only, creates a project and
+    /// offers a demo page.
+    #[arg(long)]
+    dev: bool,
+    /// Write the server's URL and more to this file, as JSON, as soon as calls can be made.
+    /// With --dev that includes the secret of the first project.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ProjectCommand {
+    /// Create a project and print its API key and secret.
+    Create {
+        /// What to call it.
+        name: String,
+    },
+    /// List all projects.
+    List,
+}
+
+/// Settings that have a flag; see `config/default.toml` for all of them.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Read settings from this file too; may be given several times.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PARLOR_CONFIG",
+        value_delimiter = ','
+    )]
+    config: Vec<PathBuf>,
+    /// Address and port of REST, signaling and pages [http.listen].
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// How clients reach this server [http.public_url].
+    #[arg(long, global = true, value_name = "URL")]
+    public_url: Option<String>,
+    /// Address and port of all media [media.listen].
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    media: Option<String>,
+    /// Addresses clients are told to send media to, with commas, or "auto" [media.announce].
+    #[arg(long, global = true, value_name = "ADDRESSES")]
+    announce: Option<String>,
+    /// Where data is kept [data.dir].
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<String>,
+    /// What is logged [log.level].
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+impl Cli {
+    /// Does what was asked; comes back when it is done.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Serve(serve) => {
+                let config = self.settings.load(serve.dev)?;
+                telemetry::init(&config.log);
+                runtime()?.block_on(async {
+                    let app = App::start(config).await?;
+                    app.serve(serve.ready_file.as_deref()).await
+                })
+            }
+            Command::CheckConfig { dev } => {
+                print(&Config::show(&self.settings.sources(dev))?);
+                Ok(())
+            }
+            Command::Project(command) => {
+                // What the server needs to be reachable does not matter here.
+                let config = self.settings.load(true)?;
+                runtime()?.block_on(command.run(&config))
+            }
+        }
+    }
+}
+
+impl Settings {
+    fn load(&self, dev: bool) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.sources(dev))?)
+    }
+
+    /// All sources; the environment is read here and nowhere else.
+    fn sources(&self, dev: bool) -> Sources {
+        let flags = [
+            ("http.listen", &self.http),
+            ("http.public_url", &self.public_url),
+            ("media.listen", &self.media),
+            ("media.announce", &self.announce),
+            ("data.dir", &self.data),
+            ("log.level", &self.log),
+        ];
+        let flags = flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)));
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Sources {
+            dev,
+            files: self.config.clone(),
+            environment: environment.collect(),
+            flags: flags.collect(),
+        }
+    }
+}
+
+impl ProjectCommand {
+    async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let db = app::open_database(config).await?;
+        match self {
+            Self::Create { name } => {
+                let project =
+                    app::create_project(&db, &name, &mut Entropy::from_system(), Clock::system())
+                        .await?;
+                print(&format!("API key     {}", project.id));
+                print(&format!("API secret  {}", project.secret.reveal()));
+            }
+            Self::List => {
+                for project in db.projects().list().await? {
+                    print(&format!("{:<12}{}", project.id, project.name));
+                }
+            }
+        }
+        db.close().await;
+        Ok(())
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}
+
+/// What a command answers goes to standard output, so that it can be piped.
+#[expect(clippy::print_stdout, reason = "this is a command's answer")]
+fn print(text: &str) {
+    println!("{text}");
+}

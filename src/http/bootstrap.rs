@@ -1,0 +1,128 @@
+//! What a client fetches before it opens its websocket (`protocol/signaling.md`, 2).
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use tracing::{Level, debug, enabled};
+
+use super::AppState;
+use crate::hub::SYMPHONY;
+use crate::hub::effect::Denial;
+use crate::model::id::SessionId;
+use crate::model::session::{MediaMode, Session};
+
+/// Where `messaging_url` points; a websocket is welcome anywhere, this is for people who read logs.
+const MESSAGING_PATH: &str = "/rumor";
+
+/// Longest log entry of a client that is read, in bytes. Ours; they have some 2 kB.
+const MAX_LOG_ENTRY: usize = 256 * 1024;
+
+/// Answers `config.json`: nothing is different from what the client knows (2.3).
+pub async fn config() -> Json<Value> {
+    Json(json!({}))
+}
+
+/// Answers session info (2.4): where to go, if the token is good. Failures are answers, too:
+/// with any other status than 200 the client would hide the reason and try again.
+pub async fn session_info(
+    State(state): State<AppState>,
+    Path(path): Path<SessionPath>,
+    headers: HeaderMap,
+) -> Json<Value> {
+    Json(json!([
+        match admitted(&state, &path.session, &headers).await {
+            Ok(session) => info(&session, &messaging_url(&state, &headers)),
+            Err((code, message)) => {
+                debug!(
+                    session.id = path.session,
+                    code, message, "Session info refused"
+                );
+                json!({"error": {"code": code, "errorMessage": {"message": message}}})
+            }
+        }
+    ]))
+}
+
+/// The one part of the path that matters; the host that the client meant may precede it.
+#[derive(Debug, serde::Deserialize)]
+pub struct SessionPath {
+    session: String,
+}
+
+/// Codes are those of 14.1.
+async fn admitted(
+    state: &AppState,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<Session, (u16, &'static str)> {
+    let session: SessionId = session.parse().map_err(|_| (404, "Invalid session"))?;
+    let token = ["x-opentok-auth", "x-tb-token-auth"]
+        .iter()
+        .find_map(|name| headers.get(*name));
+    let token = token
+        .and_then(|token| token.to_str().ok())
+        .unwrap_or_default();
+    match state.admissions.admit(&session, token).await {
+        Ok(admission) => Ok(admission.session),
+        Err(Denial::NoSuchSession) => Err((404, "Session not found")),
+        Err(Denial::InvalidToken) => Err((403, "Invalid token")),
+        Err(Denial::Unavailable) => Err((500, "Internal error")),
+    }
+}
+
+fn info(session: &Session, messaging_url: &str) -> Value {
+    let host = messaging_url.split('/').nth(2).unwrap_or_default();
+    json!({
+        "session_id": session.id.as_str(),
+        "partner_id": session.project.to_string(),
+        "messaging_server_url": host,
+        "messaging_url": messaging_url,
+        "symphony_address": SYMPHONY,
+        "media_server_hostname": host,
+        "ice_servers": [],
+        "properties": {
+            "p2p": {"preference": {"value": preference(session.media_mode)}},
+            "reconnection": true,
+            "renegotiation": true,
+            "e2ee": session.e2ee,
+        },
+    })
+}
+
+/// Adaptive sessions are treated as routed.
+fn preference(mode: MediaMode) -> &'static str {
+    match mode {
+        MediaMode::Relayed => "enabled",
+        MediaMode::Routed | MediaMode::Adaptive => "disabled",
+    }
+}
+
+/// The public URL with another scheme: `ws` for `http`, `wss` for `https`.
+fn messaging_url(state: &AppState, headers: &HeaderMap) -> String {
+    let base = state.base_url(headers);
+    format!(
+        "ws{}{MESSAGING_PATH}",
+        base.strip_prefix("http").unwrap_or(&base)
+    )
+}
+
+/// Swallows what clients log, whatever it is (2.5): they wait for each answer, and an error
+/// would help nobody. Failures they report are worth a line at `debug`.
+pub async fn client_log(body: Body) -> StatusCode {
+    if let Ok(bytes) = axum::body::to_bytes(body, MAX_LOG_ENTRY).await
+        && enabled!(Level::DEBUG)
+        && let Ok(entry) = serde_json::from_slice::<Value>(&bytes)
+        && entry["variation"] == "Failure"
+    {
+        let field = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        debug!(
+            session.id = field("sessionId"),
+            connection.id = field("connectionId"),
+            action = field("action"),
+            "A client reports a failure"
+        );
+    }
+    StatusCode::OK
+}

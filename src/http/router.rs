@@ -1,0 +1,107 @@
+//! Every route on one screen, and what lies in front of them.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower::Layer;
+use tower_http::cors::{Any, CorsLayer};
+use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
+use tracing::Level;
+
+use super::error::ApiError;
+use super::normalize::{self, Normalized};
+use super::{AppState, bootstrap, demo, page, sessions};
+use crate::telemetry;
+
+/// How long browsers may remember that they are allowed in; Chromium caps it at this.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);
+
+/// The whole of HTTP as one service: every request is given its one spelling, then routed.
+pub fn service(state: AppState) -> Normalized<Router> {
+    normalize::layer().layer(router(state))
+}
+
+/// All routes, for paths in their one spelling.
+fn router(state: AppState) -> Router {
+    let body_limit = DefaultBodyLimit::max(state.config.http.max_body);
+    let mut routes = Router::new()
+        .route("/session/create", post(sessions::create))
+        .route("/session", post(sessions::create))
+        .merge(for_clients(""))
+        // An application that calls `OT.setProxyUrl` puts the host it would have asked in front.
+        .merge(for_clients("/{host}"));
+    for path in page::paths() {
+        routes = routes.route(
+            path,
+            get(move |headers: HeaderMap| async move { page::file(path, &headers) }),
+        );
+    }
+    if state.demo.is_some() {
+        routes = routes.route("/demo/join", post(demo::join));
+    }
+    routes
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        // Websockets are welcome anywhere: proxies and `setProxyUrl` change the path at will.
+        .fallback(websocket)
+        .with_state(state)
+        .layer(body_limit)
+        .layer(cors())
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(telemetry::request_span::<axum::body::Body>)
+                .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+                .on_failure(DefaultOnFailure::new().level(Level::WARN)),
+        )
+}
+
+/// What the client itself asks for before it opens its websocket.
+fn for_clients(prefix: &str) -> Router<AppState> {
+    let at = |path: &str| format!("{prefix}{path}");
+    Router::new()
+        .route(&at("/project/{key}/config.json"), get(bootstrap::config))
+        .route(&at("/session/{session}"), get(bootstrap::session_info))
+        .route(&at("/logging/{kind}"), post(bootstrap::client_log))
+        .route(&at("/prod/logging/{kind}"), post(bootstrap::client_log))
+}
+
+async fn websocket(
+    State(state): State<AppState>,
+    RawQuery(query): RawQuery,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => state.websockets.accept(query.as_deref(), upgrade),
+        Err(_) => ApiError::NotFound.into_response(),
+    }
+}
+
+/// Any page may ask: nothing here rests on cookies (`protocol/signaling.md`, 2.2).
+fn cors() -> CorsLayer {
+    const CLIENT_HEADERS: [&str; 5] = [
+        "x-tb-token-auth",
+        "x-opentok-auth",
+        "x-tb-version",
+        "x-tb-client-version",
+        "x-tb-connectionid",
+    ];
+    let headers = CLIENT_HEADERS.map(HeaderName::from_static);
+    let headers = headers
+        .into_iter()
+        .chain([header::CONTENT_TYPE, header::ACCEPT]);
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
+        .allow_headers(headers.collect::<Vec<_>>())
+        .max_age(PREFLIGHT_MAX_AGE)
+}
