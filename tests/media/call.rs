@@ -1,13 +1,12 @@
 //! Media through the whole SFU between peers in one process, on virtual time.
 
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use parlor::sfu::{Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
 use crate::peer::{Peer, TICK};
 use crate::sfu::Sfu;
 use crate::simnet::{Link, SimNet};
+use parlor::sfu::{Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
 
 const PUBLICATION: PublicationId = PublicationId(1);
 const SUBSCRIPTION: SubscriptionId = SubscriptionId(2);
@@ -27,7 +26,10 @@ impl Call {
     fn new(link: Link, seed: u64) -> Self {
         println!("seed {seed}");
         // The machine's time is only where virtual time begins.
-        #[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "virtual time has to begin somewhere"
+        )]
         let now = Instant::now();
         let addr = |last: u8| SocketAddr::from(([10, 0, 0, last], 4000));
         let mut call = Self {
@@ -152,7 +154,10 @@ fn on_a_good_network_everything_arrives_once() {
     // Video begins at the key frame that the subscriber's arrival asked for.
     let first = *seen.video.received.first().expect("video arrived");
     assert!(first < 100, "the key frame came after {first} packets");
-    assert_eq!(seen.video.received.range(..video).count() as u32, video - first);
+    assert_eq!(
+        seen.video.received.range(..video).count() as u32,
+        video - first
+    );
     assert_eq!(seen.audio.received.range(..audio).count() as u32, audio);
     assert_eq!((seen.video.repeated, seen.audio.repeated), (0, 0));
 }

@@ -1,4 +1,4 @@
-//! The media engine from outside: real SRTP, invented time, no sockets.
+//! The media half from outside: real SRTP, invented time, no sockets.
 
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 

@@ -82,7 +82,8 @@ impl Peer {
             ..Default::default()
         };
         let candidate = RTCIceCandidate::from(&candidate.new_candidate_host().unwrap());
-        pc.add_local_candidate(candidate.to_json().unwrap()).unwrap();
+        pc.add_local_candidate(candidate.to_json().unwrap())
+            .unwrap();
         Self {
             pc,
             addr,
@@ -105,7 +106,13 @@ impl Peer {
         self.pc.local_description().unwrap().sdp
     }
 
-    fn add_track(&mut self, kind: RtpCodecKind, mime: &str, rate: u32, ssrc: u32) -> RTCRtpSenderId {
+    fn add_track(
+        &mut self,
+        kind: RtpCodecKind,
+        mime: &str,
+        rate: u32,
+        ssrc: u32,
+    ) -> RTCRtpSenderId {
         let encoding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters {
                 ssrc: Some(ssrc),
@@ -121,7 +128,13 @@ impl Peer {
         };
         let id = format!("{kind:?}");
         self.pc
-            .add_track(MediaStreamTrack::new("stream".into(), id.clone(), id, kind, vec![encoding]))
+            .add_track(MediaStreamTrack::new(
+                "stream".into(),
+                id.clone(),
+                id,
+                kind,
+                vec![encoding],
+            ))
             .unwrap()
     }
 
@@ -132,7 +145,9 @@ impl Peer {
         for (track, codec) in [(&mut self.audio, "opus"), (&mut self.video, "VP8")] {
             let mut sender = self.pc.rtp_sender(track.sender.unwrap()).unwrap();
             let codecs = sender.get_parameters().rtp_parameters.codecs.clone();
-            let codec = codecs.iter().find(|c| c.rtp_codec.mime_type.ends_with(codec));
+            let codec = codecs
+                .iter()
+                .find(|c| c.rtp_codec.mime_type.ends_with(codec));
             track.payload_type = codec.expect("the SFU takes this codec").payload_type;
         }
     }
@@ -159,16 +174,54 @@ impl Peer {
         self.key_frames_sent += u32::from(key);
         for index in 0..packets {
             // The first byte of a VP8 frame header says inter frame in its lowest bit.
-            let start = [VP8_START, u8::from(!key), 0, 0, 0x9d, 0x01, 0x2a, 0x40, 1, 0xf0, 0];
+            let start = [
+                VP8_START,
+                u8::from(!key),
+                0,
+                0,
+                0x9d,
+                0x01,
+                0x2a,
+                0x40,
+                1,
+                0xf0,
+                0,
+            ];
             let head = if index == 0 { &start[..] } else { &[0] };
             let number = self.video.sent;
-            self.send(RtpCodecKind::Video, timestamp, index + 1 == packets, head, number, now);
+            self.send(
+                RtpCodecKind::Video,
+                timestamp,
+                index + 1 == packets,
+                head,
+                number,
+                now,
+            );
         }
     }
 
-    fn send(&mut self, kind: RtpCodecKind, timestamp: u32, marker: bool, head: &[u8], number: u32, now: Instant) {
-        let track = if kind == RtpCodecKind::Audio { &mut self.audio } else { &mut self.video };
-        let mut payload = vec![0x55; if kind == RtpCodecKind::Audio { 80 } else { 1000 }];
+    fn send(
+        &mut self,
+        kind: RtpCodecKind,
+        timestamp: u32,
+        marker: bool,
+        head: &[u8],
+        number: u32,
+        now: Instant,
+    ) {
+        let track = if kind == RtpCodecKind::Audio {
+            &mut self.audio
+        } else {
+            &mut self.video
+        };
+        let mut payload = vec![
+            0x55;
+            if kind == RtpCodecKind::Audio {
+                80
+            } else {
+                1000
+            }
+        ];
         payload[..head.len()].copy_from_slice(head);
         let end = payload.len();
         payload[end - 4..].copy_from_slice(&number.to_be_bytes());
@@ -183,7 +236,10 @@ impl Peer {
         };
         track.next = track.next.wrapping_add(1);
         track.sent += 1;
-        let packet = Packet { header, payload: Bytes::from(payload) };
+        let packet = Packet {
+            header,
+            payload: Bytes::from(payload),
+        };
         let mut sender = self.pc.rtp_sender(track.sender.unwrap()).unwrap();
         sender.write_rtp(now, packet).unwrap();
     }
@@ -197,7 +253,11 @@ impl Peer {
         };
         let message = BytesMut::from(bytes);
         // What cannot be read is lost, as on any network.
-        let _ = self.pc.handle_read(TaggedBytesMut { now, transport, message });
+        let _ = self.pc.handle_read(TaggedBytesMut {
+            now,
+            transport,
+            message,
+        });
     }
 
     /// Lets the peer do what is due and sends what it wants to send.
@@ -229,9 +289,15 @@ impl Peer {
 
     fn count(&mut self, packet: &Packet) {
         let end = packet.payload.len();
-        let Some(number) = end.checked_sub(4).map(|at| &packet.payload[at..]) else { return };
+        let Some(number) = end.checked_sub(4).map(|at| &packet.payload[at..]) else {
+            return;
+        };
         let number = u32::from_be_bytes(number.try_into().expect("four bytes"));
-        let track = if end < 200 { &mut self.audio } else { &mut self.video };
+        let track = if end < 200 {
+            &mut self.audio
+        } else {
+            &mut self.video
+        };
         if !track.received.insert(number) {
             track.repeated += 1;
         }

@@ -94,7 +94,7 @@ fn what_is_missing_from_the_publisher_is_asked_for_and_forwarded_in_its_place() 
     let packet = publisher.video(8, false);
     world.receive_one(&packet, publisher.address);
     world.advance(14 * MS);
-    assert_eq!(nacked(&publisher.open(&mut world.net).1), []);
+    assert_eq!(nacked(&publisher.open(&mut world.net).1), [0_u16; 0]);
     world.advance(MS);
     assert_eq!(nacked(&publisher.open(&mut world.net).1), [6, 7]);
     let mut payload = 6u16.to_be_bytes().to_vec();

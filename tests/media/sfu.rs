@@ -75,8 +75,13 @@ impl Sfu {
     }
 
     fn take_batch(&mut self, now: Instant, net: &mut SimNet) {
-        let mut port = Port { net, addr: self.addr, now };
-        self.engine.handle_datagrams(&mut self.inbox, now, &mut port);
+        let mut port = Port {
+            net,
+            addr: self.addr,
+            now,
+        };
+        self.engine
+            .handle_datagrams(&mut self.inbox, now, &mut port);
         self.inbox.clear();
     }
 
@@ -85,7 +90,11 @@ impl Sfu {
         if !self.inbox.is_empty() {
             self.take_batch(now, net);
         }
-        let mut port = Port { net, addr: self.addr, now };
+        let mut port = Port {
+            net,
+            addr: self.addr,
+            now,
+        };
         while let Some(command) = self.negotiator.poll_command() {
             self.engine.handle_command(command, now, &mut port);
         }

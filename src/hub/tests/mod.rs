@@ -4,6 +4,7 @@ mod hostile;
 mod join;
 mod media;
 mod moderate;
+mod random;
 mod relay;
 mod resume;
 mod signal;
