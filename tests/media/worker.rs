@@ -31,16 +31,17 @@ struct Worker {
 impl Worker {
     fn start() -> Self {
         let clock = Clock::system();
-        let worker = MediaWorker::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let worker = MediaWorker::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let media = worker.handle();
-        let handshakes = Handshakes::new(Certificate::generate().unwrap()).unwrap();
+        let handshakes =
+            Handshakes::new(Certificate::generate().expect("a certificate")).expect("handshakes");
         let deliver = {
             let media = media.clone();
             move |output| media.handshake(output)
         };
-        let (handle, dtls) = dtls::start(handshakes, deliver, clock).unwrap();
+        let (handle, dtls) = dtls::start(handshakes, deliver, clock).expect("a thread");
         let engine = Engine::new(Entropy::from_seed(1), clock.epoch());
-        let (thread, events) = worker.start(engine, handle, clock).unwrap();
+        let (thread, events) = worker.start(engine, handle, clock).expect("a thread");
         Self {
             media,
             events,
@@ -51,10 +52,10 @@ impl Worker {
 
     /// Opens a socket for a peer and has its ICE check answered.
     fn check(&self, peer: &Peer) -> UdpSocket {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.connect(self.thread.local_addr).unwrap();
-        socket.send(&peer.check(true)).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        socket.connect(self.thread.local_addr).expect("a socket");
+        socket.send(&peer.check(true)).expect("a socket");
         assert_eq!(read(&socket)[..2], [1, 1], "a Binding success");
         socket
     }
@@ -64,9 +65,12 @@ impl Worker {
         let (media, keys) = (self.media.clone(), peer.keys());
         tokio::task::spawn_blocking(move || media.handshake(keys))
             .await
-            .unwrap();
+            .expect("the worker takes it");
         let event = tokio::time::timeout(PATIENCE, self.events.recv());
-        assert_eq!(event.await.unwrap(), Some(EngineEvent::Connected(peer.leg)));
+        assert_eq!(
+            event.await.expect("an event in time"),
+            Some(EngineEvent::Connected(peer.leg))
+        );
     }
 
     async fn publisher(&self) -> Peer {
@@ -86,13 +90,13 @@ impl Worker {
             self.dtls.join();
         })
         .await
-        .unwrap();
+        .expect("both threads end");
     }
 }
 
 fn read(socket: &UdpSocket) -> Vec<u8> {
     let mut bytes = [0; 2048];
-    let len = socket.recv(&mut bytes).unwrap();
+    let len = socket.recv(&mut bytes).expect("a datagram in time");
     bytes[..len].to_vec()
 }
 
