@@ -1,4 +1,4 @@
-//! The media half from outside: real SRTP, invented time, no sockets.
+//! The media half from outside: real SRTP, invented time, no sockets but in `worker`.
 
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
@@ -11,4 +11,5 @@ mod peer;
 mod repair;
 mod sfu;
 mod simnet;
+mod worker;
 mod world;
