@@ -1,6 +1,8 @@
 //! The websocket as RFC 6455 wants it, asked of the running server with hand-made bytes: what may
 //! be fragmented, what may not, and with which code the server closes on what it cannot accept.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod server;
 mod wire;
 
