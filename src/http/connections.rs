@@ -52,9 +52,9 @@ impl From<ConnectionSummary> for Item {
         Self {
             connection_id: connection.id,
             // A client that is away is still in the session, and about to connect again.
-            connection_state: match connection.attached {
-                true => "Connected",
-                false => "Connecting",
+            connection_state: match connection.away {
+                true => "Connecting",
+                false => "Connected",
             },
             created_at: connection.created_at_ms,
         }

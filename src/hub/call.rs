@@ -63,8 +63,8 @@ pub struct ConnectionSummary {
     pub id: ConnectionId,
     /// When it joined, milliseconds since the Unix epoch.
     pub created_at_ms: i64,
-    /// Whether its client is there; else it is lost and may come back.
-    pub attached: bool,
+    /// Whether its client is lost just now, and may come back.
+    pub away: bool,
 }
 
 /// A stream, as back ends see it.
@@ -213,7 +213,7 @@ impl Hub {
         let summary = |connection: &Connection| ConnectionSummary {
             id: connection.object.id,
             created_at_ms: connection.object.created_at_ms,
-            attached: self.links.is_attached(connection.link),
+            away: self.links.is_away(connection.link),
         };
         connections.into_iter().map(summary).collect()
     }

@@ -23,6 +23,7 @@ pub(crate) struct TestServer {
     app: App,
     pub(crate) url: String,
     pub(crate) key: String,
+    #[allow(dead_code, reason = "not every test signs requests")]
     pub(crate) secret: String,
     http: reqwest::Client,
     _data: TempDir,
@@ -235,7 +236,11 @@ impl TestClient {
     }
 
     /// Sends a request and waits for its status and payload; events in between are lost.
-    async fn request(&mut self, request: Value, more: &[(&str, String)]) -> (String, Value) {
+    pub(crate) async fn request(
+        &mut self,
+        request: Value,
+        more: &[(&str, String)],
+    ) -> (String, Value) {
         let transaction = uuid().to_string();
         let mut headers = vec![
             ("TRANSACTION-ID", transaction.clone()),
