@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use serde_json::{Value, json};
-use uuid::Uuid;
-
 use super::support::{Answer, exchange, now_unix_s, sign};
 use super::whole::{TestClient, TestServer};
+use parlor::entropy::Entropy;
+use serde_json::{Value, json};
 
 /// A running server, and one session in it.
 pub(crate) struct Live {
@@ -96,7 +95,7 @@ impl Live {
         name: &str,
         channels: Value,
     ) -> String {
-        let id = Uuid::from_u128(u128::from_str_radix(&hex(name), 16).unwrap()).to_string();
+        let id = Entropy::from_system().uuid().to_string();
         let uri = format!(
             "/v2/partner/{}/session/{}/stream/{id}",
             self.key(),
@@ -165,8 +164,4 @@ pub(crate) fn audio() -> Value {
 pub(crate) fn video(source: &str) -> Value {
     json!({"id": "video1", "type": "video", "active": true, "source": source,
            "width": 640, "height": 480, "frameRate": 30})
-}
-
-fn hex(name: &str) -> String {
-    name.bytes().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -130,7 +130,7 @@ fn a_disconnected_client_hears_it_like_everybody() {
     assert_eq!(world.call(call.clone()), Ok(Answer::Done));
     for client in [&mut ana, &mut ben] {
         let events = world.events(client);
-        assert_eq!(heads(&events), [expected.clone()]);
+        assert_eq!(heads(&events), std::slice::from_ref(&expected));
         assert_eq!(events[0].reason.as_deref(), Some("forceDisconnected"));
     }
     assert_eq!(world.call(call), Err(CallError::NoSuchConnection));
@@ -169,14 +169,14 @@ fn muting_a_session_spares_the_excluded_and_holds_for_newcomers_until_lifted() {
         heard,
         ["update ".to_owned(), format!("update /stream/{quiet}")]
     );
-    assert_eq!(newcomer_starts_muted(&mut world), true);
+    assert!(newcomer_starts_muted(&mut world));
 
     world.events(&mut ana);
     assert_eq!(world.call(mute(false, vec![])), Ok(Answer::Done));
     let events = world.events(&mut ana);
     assert_eq!(heads(&events), ["update "], "no stream is unmuted");
     assert_eq!(events[0].content["active"], false);
-    assert_eq!(newcomer_starts_muted(&mut world), false);
+    assert!(!newcomer_starts_muted(&mut world));
 }
 
 #[test]
@@ -188,12 +188,12 @@ fn a_session_muted_before_anybody_came_is_muted_for_the_first() {
     let mut world = World::new(MediaMode::Routed);
     world.call(mute(true)).unwrap();
     world.call(mute(true)).unwrap();
-    assert_eq!(newcomer_starts_muted(&mut world), true);
+    assert!(newcomer_starts_muted(&mut world));
 
     let mut world = World::new(MediaMode::Routed);
     world.call(mute(true)).unwrap();
     world.call(mute(false)).unwrap();
-    assert_eq!(newcomer_starts_muted(&mut world), false);
+    assert!(!newcomer_starts_muted(&mut world));
 }
 
 #[test]
@@ -212,11 +212,7 @@ fn sessions_muted_before_anybody_came_are_bounded() {
         let muted = world.hub.handle_call(&session, call.clone(), world.now);
         assert_eq!(muted, Ok(Answer::Done));
     }
-    assert_eq!(
-        newcomer_starts_muted(&mut world),
-        false,
-        "the first is forgotten"
-    );
+    assert!(!newcomer_starts_muted(&mut world), "the first is forgotten");
 }
 
 #[test]
