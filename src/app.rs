@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{Announce, Config};
@@ -55,6 +55,7 @@ impl App {
     /// Starts everything; when it comes back, calls can be made.
     pub async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
+        raise_file_limit();
         let clock = Clock::system();
         let mut entropy = Entropy::from_system();
 
@@ -313,4 +314,12 @@ fn announce_playground(project: &Project, url: &str) {
     println!("\n  demo page   {url}/");
     println!("  API key     {}", project.id);
     println!("  API secret  {}\n", project.secret.reveal());
+}
+
+/// Takes as many open files as the system allows: each client holds one.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => debug!(limit, "Open files"),
+        Err(error) => warn!(%error, "Cannot raise the limit of open files"),
+    }
 }

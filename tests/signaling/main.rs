@@ -1,6 +1,8 @@
 //! Clients of the real server over real websockets: join, signal, resume, refusals, shutdown.
 //! What the hub decides in detail is tested next to the hub.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

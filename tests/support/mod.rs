@@ -23,6 +23,7 @@ pub(crate) struct TestServer {
     app: App,
     pub(crate) url: String,
     pub(crate) key: String,
+    #[allow(dead_code, reason = "not every test signs requests")]
     pub(crate) secret: String,
     http: reqwest::Client,
     _data: TempDir,
