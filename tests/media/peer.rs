@@ -18,6 +18,7 @@ use rtc::peer_connection::transport::{
     CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate,
 };
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp::{header::Header, packet::Packet};
 use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -274,10 +275,9 @@ impl Peer {
             match tagged.message {
                 RTCMessage::RtpPacket(_, packet) => self.count(&packet),
                 RTCMessage::RtcpPacket(_, packets) => {
-                    let pli = |p: &Box<dyn rtc::rtcp::Packet>| {
-                        p.as_any().is::<rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication>()
-                    };
-                    self.key_frame_wanted |= packets.iter().any(pli);
+                    let mut packets = packets.iter();
+                    self.key_frame_wanted |=
+                        packets.any(|packet| packet.as_any().is::<PictureLossIndication>());
                 }
                 _ => {}
             }
