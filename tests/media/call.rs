@@ -178,8 +178,15 @@ fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_i
         let missing: Vec<_> = (first..video)
             .filter(|number| !seen.video.received.contains(number))
             .collect();
-        assert!(call.net.lost > 50, "the network lost {}", call.net.lost);
-        assert!(missing.is_empty(), "video packets missing: {missing:?}");
+        assert!(
+            call.net.lost > 50,
+            "seed {seed}: the network lost {}",
+            call.net.lost
+        );
+        assert!(
+            missing.is_empty(),
+            "seed {seed}: video packets missing: {missing:?}"
+        );
         let heard = seen.audio.received.range(..audio).count() as f64 / f64::from(audio);
         assert!(heard > 0.9, "{heard} of the audio arrived");
         let keys = call.publisher.0.key_frames_sent;

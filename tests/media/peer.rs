@@ -18,7 +18,6 @@ use rtc::peer_connection::transport::{
     CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate,
 };
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp::{header::Header, packet::Packet};
 use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -275,9 +274,10 @@ impl Peer {
             match tagged.message {
                 RTCMessage::RtpPacket(_, packet) => self.count(&packet),
                 RTCMessage::RtcpPacket(_, packets) => {
-                    let mut packets = packets.iter();
-                    self.key_frame_wanted |=
-                        packets.any(|packet| packet.as_any().is::<PictureLossIndication>());
+                    let pli = |p: &dyn rtc::rtcp::Packet| {
+                        p.as_any().is::<rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication>()
+                    };
+                    self.key_frame_wanted |= packets.iter().any(|p| pli(&**p));
                 }
                 _ => {}
             }
