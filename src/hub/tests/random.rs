@@ -11,6 +11,7 @@ use crate::model::id::ConnectionId;
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
 use crate::signaling::client::SignalBody;
+use crate::signaling::error::close;
 use crate::signaling::frame::{Frame, FrameKind};
 
 /// Clients a run may have; small, so that they meet each other a lot.
@@ -162,7 +163,12 @@ impl Run {
     }
 
     fn cut(&mut self, at: usize) {
-        if let Some(member) = self.members[at].as_mut().filter(|m| m.online) {
+        let closed = &self.world.closed;
+        // A client that was closed for good does not come back.
+        let is_gone = |m: &Member| closed.get(&m.client.socket) == Some(&close::GONE);
+        if let Some(member) = self.members[at].as_mut().filter(|m| m.online)
+            && !is_gone(member)
+        {
             member.online = false;
             self.world.cut(&member.client);
         }
