@@ -34,7 +34,10 @@ pub async fn mute_session(target: Target, body: Members) -> Result<axum::Json<Mu
     let active = body
         .flag("active")?
         .ok_or_else(|| ApiError::Invalid("active is missing".to_owned()))?;
-    let excluded = excluded(&body)?;
+    let excluded = match active {
+        true => excluded(&body)?,
+        false => Vec::new(),
+    };
     target.call(Call::MuteSession { active, excluded }).await?;
     Ok(axum::Json(target.project.into()))
 }

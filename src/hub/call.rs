@@ -3,6 +3,7 @@
 //! Whoever calls has shown that the session is theirs, so there are no roles here. A session in
 //! which nobody is has no connections and no streams; that it exists at all is known elsewhere.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Hub;
@@ -254,15 +255,18 @@ impl Session {
         if let Some((id, _)) = unknown {
             return Err(CallError::NoSuchItem(*id));
         }
-        let mut changed = Vec::new();
+        let mut ids: Vec<_> = items.iter().map(|(id, _)| *id).collect();
         for (id, classes) in items {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.layout_classes = classes;
-                changed.retain(|summary: &StreamSummary| summary.id != id);
-                changed.push(stream.summary(id));
             }
         }
-        Ok(Answer::Streams(changed))
+        let mut seen = BTreeSet::new();
+        ids.retain(|id| seen.insert(*id));
+        let summary = |id| Some(self.streams.get(&id)?.summary(id));
+        Ok(Answer::Streams(
+            ids.into_iter().filter_map(summary).collect(),
+        ))
     }
 }
 

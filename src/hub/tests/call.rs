@@ -65,7 +65,7 @@ fn layout_classes_begin_as_the_token_says_and_are_replaced() {
     ]));
     assert_eq!(
         set,
-        Ok(streams([camera(one, &["right"]), camera(other, &[])])),
+        Ok(streams([camera(other, &[]), camera(one, &["right"])])),
         "each once, with what was said last"
     );
     let set = world.call(Call::SetClasses(StreamId(one), vec!["top".to_owned()]));
