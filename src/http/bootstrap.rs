@@ -131,3 +131,16 @@ pub async fn client_log(body: Body) -> StatusCode {
     }
     StatusCode::OK
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_the_mode_that_the_session_is_run_in() {
+        let told = |mode| [true, false].map(|adaptive| preference(mode, adaptive));
+        assert_eq!(told(MediaMode::Relayed), ["enabled", "enabled"]);
+        assert_eq!(told(MediaMode::Routed), ["disabled", "disabled"]);
+        assert_eq!(told(MediaMode::Adaptive), ["adaptive", "disabled"]);
+    }
+}

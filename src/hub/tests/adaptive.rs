@@ -291,7 +291,11 @@ fn a_stream_with_one_viewer_moves_and_comes_back_for_the_second_in_the_recorded_
     assert_eq!(call.world.asked_of_media(), []);
     let everybody = &mut [&mut call.alice, &mut call.bob, &mut carol];
     call.world.pass_alive(Duration::from_secs(60), everybody);
-    assert_eq!(call.news(), [vec![], vec![]] as [Vec<String>; 2], "two stay");
+    assert_eq!(
+        call.news(),
+        [vec![], vec![]] as [Vec<String>; 2],
+        "two stay"
+    );
 }
 
 #[test]
