@@ -2,6 +2,7 @@
 
 mod adaptive;
 mod adaptive_random;
+mod adaptive_replay;
 mod hostile;
 mod join;
 mod media;
