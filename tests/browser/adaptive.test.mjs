@@ -110,6 +110,31 @@ describe("an adaptive session", () => {
     await noticedNothing([ana, ben, cleo]);
   });
 
+  test("stays with the server when the browsers cannot reach each other", async () => {
+    const sessionId = await createAdaptiveSession();
+    const ana = await join(sessionId, "ana");
+    const ben = await join(sessionId, "ben");
+    for (const { page } of [ana, ben]) {
+      // The server's candidates are in its descriptions; those of browsers come one by one.
+      await page.evaluate(() => (RTCPeerConnection.prototype.addIceCandidate = async () => {}));
+    }
+    const stream = await ana.publish();
+    await ben.subscribe(stream);
+    await watch(ben, stream);
+    const legs = (state) => (participant) =>
+      eventually(`a second leg, ${state}`, () =>
+        participant.page.evaluate((state) => globalThis.peers.filter((peer) => peer.connectionState === state).length, state),
+      );
+    await Promise.all([ana, ben].map(legs("new")));
+    await Promise.all([ana, ben].map(legs("closed")));
+    await sleep(7_000);
+    await ben.flowing(stream);
+    const longest = await stoodStill(ben);
+    assert.ok(longest < STILL_MS, `the picture stood still for ${Math.round(longest)} ms`);
+    await goesThroughServer(ben);
+    await noticedNothing([ana, ben]);
+  });
+
   test("serves whoever comes after the only viewer of a direct leg has left", async () => {
     const sessionId = await createAdaptiveSession();
     const ana = await join(sessionId, "ana");
