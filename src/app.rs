@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -168,6 +169,11 @@ impl App {
         }
     }
 
+    /// Where media arrives.
+    pub fn media_addr(&self) -> SocketAddr {
+        self.media.1.local_addr
+    }
+
     /// The first project of a playground.
     pub fn playground(&self) -> Option<&Project> {
         self.playground.as_ref()
@@ -178,11 +184,20 @@ impl App {
         let (hub, hub_task) = self.hub;
         hub.shutdown().await;
         report(hub_task.await, "The hub");
-        self.websockets.finished().await;
-        match self.http.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "The HTTP server failed"),
-            Err(error) => warn!(%error, "The HTTP server panicked"),
+        let half = self.config.limits.shutdown / 2;
+        let mut http = self.http;
+        let served = async {
+            self.websockets.finished().await;
+            (&mut http).await
+        };
+        match tokio::time::timeout(half, served).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => warn!(%error, "The HTTP server failed"),
+            Ok(Err(error)) => warn!(%error, "The HTTP server panicked"),
+            Err(_) => {
+                warn!("Leaving clients behind that do not finish");
+                http.abort();
+            }
         }
         let (media, media_thread) = self.media;
         media.stop().await;
@@ -202,7 +217,7 @@ impl App {
             "url": self.url(),
             "api_key": project.map(|project| project.id.to_string()),
             "api_secret": project.map(|project| project.secret.reveal()),
-            "media_port": self.media.1.local_addr.port(),
+            "media_port": self.media_addr().port(),
             "pid": std::process::id(),
         });
         let directory = match path.parent() {
@@ -222,7 +237,11 @@ impl App {
 
 /// Opens the store that the settings name.
 pub async fn open_database(config: &Config) -> Result<Db> {
-    std::fs::create_dir_all(&config.data_dir)
+    // For its owner only: it holds every project's secret.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir)
         .with_context(|| format!("cannot create {}", config.data_dir.display()))?;
     let opened = match &config.database {
         Some(url) => Db::open(url.expose()).await,
@@ -293,7 +312,6 @@ fn report(joined: Result<(), tokio::task::JoinError>, what: &str) {
 
 /// Writes a file that only its owner can read.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
         .write(true)

@@ -324,11 +324,11 @@ impl Links {
         self.links.get(&id).map(|link| &link.stage)
     }
 
-    /// Whether the client has a websocket right now.
-    pub(super) fn is_online(&self, id: LinkId) -> bool {
+    /// Whether a link has no websocket just now.
+    pub(super) fn is_away(&self, id: LinkId) -> bool {
         self.links
             .get(&id)
-            .is_some_and(|link| link.socket.is_some())
+            .is_some_and(|link| link.socket.is_none())
     }
 
     /// Moves a link on.

@@ -272,6 +272,6 @@ impl Hub {
     fn is_online(&self, key: SessionKey, id: ConnectionId) -> bool {
         let session = self.sessions.get(&key);
         let connection = session.and_then(|session| session.connections.get(&id));
-        connection.is_some_and(|connection| self.links.is_online(connection.link))
+        connection.is_some_and(|connection| !self.links.is_away(connection.link))
     }
 }

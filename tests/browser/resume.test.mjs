@@ -60,6 +60,17 @@ describe("a websocket that is cut", () => {
     assert.equal((await ben.events("signal")).filter(({ from }) => from === ana.id).length, 1);
   });
 
+  test("by a browser without network is resumed when the network is back", async () => {
+    const { ana, ben, anas, bens } = await callThroughProxy();
+    await ana.page.context().setOffline(true);
+    await ana.event("sessionReconnecting");
+    assert.equal(await ben.call("signal", { data: "are you there?" }), null);
+    await ana.page.context().setOffline(false);
+    await ana.event("sessionReconnected");
+    await ana.event("signal", { data: "are you there?", from: ben.id });
+    await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
+  });
+
   test("for good ends the connection, and both sides learn that it was the network", async () => {
     const { ana, ben, anas } = await callThroughProxy();
     proxy.refuse();

@@ -169,6 +169,7 @@ fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_i
         loss: 0.02,
     };
     for seed in 1..=3 {
+        println!("seed {seed}");
         let mut call = connected_call(link, seed);
         call.talk(Duration::from_secs(10));
         let (audio, video) = call.finish();

@@ -1,8 +1,6 @@
 //! Behaviour of the hub, seen from its clients.
 
 mod adaptive;
-mod adaptive_random;
-mod adaptive_replay;
 mod hostile;
 mod join;
 mod media;

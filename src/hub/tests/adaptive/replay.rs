@@ -8,7 +8,7 @@ use crate::model::role::Role;
 use crate::model::session::MediaMode;
 use crate::sfu::{self, Leg, Request};
 
-const RECORDED: &str = include_str!("../../../tests/fixtures/signaling/adaptive-routing.jsonl");
+const RECORDED: &str = include_str!("../../../../tests/fixtures/signaling/adaptive-routing.jsonl");
 
 /// Plays the clients' part of a recording and expects the server's.
 struct Replay {
