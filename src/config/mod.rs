@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::driver::outbox::OutboxLimits;
-use crate::hub::config::HubConfig;
+use crate::hub::config::{AdaptiveConfig, HubConfig};
 use layers::Layers;
 use values::{PublicUrl, Reader};
 
@@ -297,6 +297,10 @@ fn read_hub(reader: &mut Reader) -> Option<HubConfig> {
         streams_per_session: streams_per_session?,
         signals_per_second: signals_per_second?,
         requests_per_second: requests_per_second?,
+        adaptive: AdaptiveConfig {
+            enabled: reader.boolean("sessions.adaptive"),
+            ..AdaptiveConfig::default()
+        },
         ..HubConfig::default()
     })
 }
@@ -355,6 +359,7 @@ mod tests {
         assert_eq!(config.database, None);
         assert_eq!(config.database_file(), PathBuf::from("data/parlor.sqlite"));
         assert!(config.auth.legacy_header);
+        assert!(config.limits.hub.adaptive.enabled);
     }
 
     #[test]
@@ -413,6 +418,7 @@ mod tests {
                 ("PARLOR_HTTP_MAX_BODY", "1"),
                 ("PARLOR_MEDIA_ANNOUNCE", "10.0.0.1,video.example.com"),
                 ("PARLOR_AUTH_LEGACY_HEADER", "maybe"),
+                ("PARLOR_SESSIONS_ADAPTIVE", "sometimes"),
                 ("PARLOR_LIMITS_OUTBOX_FRAMES", "0"),
                 ("PARLOR_LIMITS_SHUTDOWN", "10"),
                 ("PARLOR_LOG_FORMAT", "xml"),
@@ -433,6 +439,7 @@ mod tests {
                 "limits.shutdown",
                 "log.format",
                 "media.announce",
+                "sessions.adaptive",
             ]
         );
     }
