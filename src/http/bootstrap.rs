@@ -33,7 +33,10 @@ pub async fn session_info(
 ) -> Json<Value> {
     Json(json!([
         match admitted(&state, &path.session, &headers).await {
-            Ok(session) => info(&session, &messaging_url(&state, &headers)),
+            Ok(session) => {
+                let simulcast = state.config.media.simulcast;
+                info(&session, &messaging_url(&state, &headers), simulcast)
+            }
             Err((code, message)) => {
                 debug!(
                     session.id = path.session,
@@ -72,7 +75,7 @@ async fn admitted(
     }
 }
 
-fn info(session: &Session, messaging_url: &str) -> Value {
+fn info(session: &Session, messaging_url: &str, simulcast: bool) -> Value {
     let host = messaging_url.split('/').nth(2).unwrap_or_default();
     json!({
         "session_id": session.id.as_str(),
@@ -86,6 +89,9 @@ fn info(session: &Session, messaging_url: &str) -> Value {
             "p2p": {"preference": {"value": preference(session.media_mode)}},
             "reconnection": true,
             "renegotiation": true,
+            "simulcast": simulcast,
+            // Layers by rid, not by groups of SSRCs that are the same in every client (13.5).
+            "streamSimulcastRidEnabled": simulcast,
             "e2ee": session.e2ee,
         },
     })

@@ -66,7 +66,7 @@ impl Hub {
                 };
                 let event = ServerEvent::GenerateOffer {
                     negotiation,
-                    simulcast: Some(false),
+                    simulcast: Some(self.config.simulcast),
                 };
                 self.tell(key, Audience::One(caller.connection), &event);
             }

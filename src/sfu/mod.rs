@@ -24,6 +24,7 @@ mod downlink;
 mod handoff;
 mod inbound;
 mod keyframe;
+mod layer;
 mod legs;
 mod moment;
 mod nack;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::SubscriptionConfig;
+use super::command::{Codec, SubscriptionConfig};
 use super::datagram::ReceiveSlab;
 use super::downlink::Downlink;
 use super::moment::Moment;
@@ -30,6 +30,8 @@ pub(super) struct Subscription {
     pub(super) transport: Transport,
     pub(super) tracks: Vec<OutboundTrack>,
     wanted: Wanted,
+    /// The version of the publisher's layers that was chosen from; `None`: to be chosen anew.
+    chosen_from: Option<u32>,
     pub(super) downlink: Downlink,
     /// The next transport-wide number.
     transport_cc: u16,
@@ -41,8 +43,8 @@ pub(super) struct Subscription {
 pub(super) struct Outcome {
     /// RTP packets sent.
     pub(super) packets: u64,
-    /// Whether the publisher is to be asked for a key frame.
-    pub(super) needs_keyframe: bool,
+    /// The simulcast layers, as bits, of which the publisher is to be asked for a key frame.
+    pub(super) keyframes: u8,
 }
 
 impl Subscription {
@@ -54,6 +56,7 @@ impl Subscription {
             transport: Transport::new(config.transport, now),
             tracks,
             wanted: config.wanted,
+            chosen_from: None,
             downlink: Downlink::default(),
             transport_cc: entropy.u32() as u16,
             report_at: now,
@@ -81,17 +84,16 @@ impl Subscription {
         self.want(config.wanted);
     }
 
-    /// Changes what is wanted; returns whether that needs a key frame.
-    pub(super) fn want(&mut self, wanted: Wanted) -> bool {
+    /// Changes what is wanted.
+    pub(super) fn want(&mut self, wanted: Wanted) {
         self.wanted = wanted;
-        let mut needs_keyframe = false;
+        self.chosen_from = None;
         for track in &mut self.tracks {
-            needs_keyframe |= track.want(match track.config.kind {
+            track.want(match track.config.kind {
                 MediaKind::Audio => wanted.audio,
                 MediaKind::Video => wanted.video,
             });
         }
-        needs_keyframe
     }
 
     /// Whether video is wanted and there is a track for it.
@@ -100,15 +102,42 @@ impl Subscription {
         self.wanted.video && self.tracks.iter().any(is_video)
     }
 
+    /// Chooses layers, if what is wanted or what there is has changed.
+    pub(super) fn choose(&mut self, publication: &Publication) {
+        let Some(inbound) = publication.track(MediaKind::Video) else {
+            return;
+        };
+        if self.chosen_from == Some(inbound.layers.version) {
+            return;
+        }
+        self.chosen_from = Some(inbound.layers.version);
+        let choice = inbound.layers.choose(&self.wanted).unwrap_or_default();
+        let thin = self.wanted.restrict_frame_rate;
+        for track in &mut self.tracks {
+            if track.config.kind == MediaKind::Video {
+                track.choose(choice, thin);
+            }
+        }
+    }
+
+    /// The layers, as bits, that a key frame is awaited of.
+    pub(super) fn awaited(&self) -> u8 {
+        let video = |track: &&OutboundTrack| track.config.kind == MediaKind::Video;
+        let mut video = self.tracks.iter().filter(video);
+        video.next().map_or(0, OutboundTrack::awaited)
+    }
+
     /// Forwards one turn's packets of the publisher.
     pub(super) fn forward(
         &mut self,
-        pending: &[Pending],
+        publication: &Publication,
         received: &ReceiveSlab,
+        scratch: &mut Vec<u8>,
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
+        self.choose(publication);
         let Some((to, sealer)) = self.transport.outgoing() else {
             return outcome;
         };
@@ -116,23 +145,26 @@ impl Subscription {
             to,
             sealer,
             transport_cc: &mut self.transport_cc,
+            scratch,
             outlet,
         };
         for Pending {
             slot,
             start,
             packet,
-        } in pending
+            track: inbound,
+        } in &publication.pending
         {
             let mut tracks = self.tracks.iter_mut();
             let Some(track) = tracks.find(|track| track.config.kind == packet.kind) else {
                 continue;
             };
             let bytes = &received.datagram(*slot)[*start..];
-            match track.forward(packet, bytes, at, &mut way) {
+            let inbound = &publication.tracks[*inbound];
+            match track.forward(packet, inbound, bytes, at, &mut way) {
                 Forwarded::Sent => outcome.packets += 1,
                 Forwarded::Dropped => {}
-                Forwarded::NeedsKeyframe => outcome.needs_keyframe = true,
+                Forwarded::NeedsKeyframe => outcome.keyframes |= 1 << packet.layer,
             }
         }
         outcome
@@ -143,7 +175,7 @@ impl Subscription {
         &mut self,
         datagram: &mut [u8],
         publication: Option<&Publication>,
-        scratch: &mut Vec<u8>,
+        scratch: &mut [Vec<u8>; 2],
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> Result<Outcome, Refused> {
@@ -155,8 +187,10 @@ impl Subscription {
         let mut outcome = Outcome::default();
         for packet in Compound::new(&datagram[..len]) {
             match packet {
-                Rtcp::Pli { media_ssrc } => outcome.needs_keyframe |= self.is_video(media_ssrc),
-                Rtcp::Fir(mut fir) => outcome.needs_keyframe |= fir.any(|ssrc| self.is_video(ssrc)),
+                Rtcp::Pli { media_ssrc } => outcome.keyframes |= self.video_layers(media_ssrc),
+                Rtcp::Fir(fir) => {
+                    outcome.keyframes |= fir.fold(0, |all, ssrc| all | self.video_layers(ssrc));
+                }
                 Rtcp::Nack(nack) => {
                     if let Some(publication) = publication {
                         outcome.packets += self.resend(&nack, publication, scratch, at, outlet);
@@ -181,11 +215,12 @@ impl Subscription {
         self.tracks.iter().any(|track| track.config.ssrc == ssrc)
     }
 
-    fn is_video(&self, ssrc: u32) -> bool {
-        let fits = |track: &OutboundTrack| {
+    /// The layers, as bits, that a video track with this SSRC sends.
+    fn video_layers(&self, ssrc: u32) -> u8 {
+        let fits = |track: &&OutboundTrack| {
             track.config.kind == MediaKind::Video && track.config.ssrc == ssrc && track.is_on()
         };
-        self.tracks.iter().any(fits)
+        self.tracks.iter().find(fits).map_or(0, |t| t.layers())
     }
 
     /// Sends what a NACK asks for and is still there; returns how many packets.
@@ -193,7 +228,7 @@ impl Subscription {
         &mut self,
         nack: &Nack<'_>,
         publication: &Publication,
-        scratch: &mut Vec<u8>,
+        [rtx, changed]: &mut [Vec<u8>; 2],
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> u64 {
@@ -213,6 +248,7 @@ impl Subscription {
             to,
             sealer: &mut srtp.sealer,
             transport_cc: &mut self.transport_cc,
+            scratch: changed,
             outlet,
         };
         let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
@@ -223,12 +259,14 @@ impl Subscription {
             let Some(bytes) = stream.and_then(|stream| stream.cache.get(original.sequence)) else {
                 return false;
             };
+            let codec = inbound.codec(bytes[1] & 0x7f);
             let resend = Resend {
                 original,
                 rtt,
                 may_reseal,
+                is_vp8: codec.is_some_and(|codec| codec.codec == Codec::Vp8),
             };
-            track.resend(&resend, bytes, map, scratch, at, &mut way)
+            track.resend(&resend, bytes, map, rtx, at, &mut way)
         });
         sent.count() as u64
     }

@@ -11,4 +11,5 @@ mod peer;
 mod repair;
 mod sfu;
 mod simnet;
+mod simulcast;
 mod world;
