@@ -176,7 +176,7 @@ impl Core {
         subscription.want(wanted);
         let id = subscription.publication;
         if let Some(publication) = self.legs.publications.get(&id) {
-            subscription.choose(publication);
+            subscription.choose(publication, at.now);
         }
         let layers = subscription.awaited();
         if layers != 0 && subscription.transport.announced {
@@ -235,7 +235,7 @@ impl Core {
             && subscription.wants_video()
             && let Some(publication) = self.legs.publications.get(&subscription.publication)
         {
-            subscription.choose(publication);
+            subscription.choose(publication, at.now);
             let (publication, layers) = (subscription.publication, subscription.awaited());
             self.want_keyframes(publication, layers, at, outlet);
         }
@@ -369,6 +369,8 @@ impl Core {
             let publication = subscription.publication;
             self.want_keyframes(publication, outcome.keyframes, at, outlet);
         }
+        // What was reported may be a reason to probe.
+        self.arm(Leg::Subscriber(id));
         Ok(())
     }
 
@@ -455,7 +457,7 @@ impl Core {
                 if let Some(subscription) = subscriptions.get_mut(&id) {
                     let publication = publications.get(&subscription.publication);
                     let publication = publication.map(|publication| &**publication);
-                    subscription.drive(publication, at, &mut self.scratch[0], outlet);
+                    subscription.drive(publication, at, &mut self.scratch, outlet);
                 }
             }
         }

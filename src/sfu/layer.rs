@@ -98,10 +98,20 @@ pub(super) struct Layers {
     pub(super) version: u32,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Layer {
+    size: Option<Size>,
+    rates: Rates,
+}
+
 /// A layer that is being sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Layer {
-    size: Option<Size>,
+pub(super) struct Active {
+    /// Which.
+    pub(super) layer: usize,
+    /// Its size as far as known.
+    pub(super) size: Size,
+    /// What it costs; zero until measured.
     pub(super) rates: Rates,
 }
 
@@ -149,12 +159,16 @@ impl Layers {
     }
 
     /// The layers that are sent, the smallest picture first.
-    pub(super) fn active(&self) -> impl Iterator<Item = (usize, Layer)> {
+    pub(super) fn active(&self) -> impl Iterator<Item = Active> {
         let mut order = [0, 1, 2];
         order.sort_unstable_by_key(|index| (self.size(*index).area(), *index));
-        order
-            .into_iter()
-            .filter_map(|index| Some((index, self.layers[index]?)))
+        order.into_iter().filter_map(|layer| {
+            Some(Active {
+                layer,
+                size: self.size(layer),
+                rates: self.layers[layer]?.rates,
+            })
+        })
     }
 
     /// A layer's size: what its key frame said, else what another's says about it, as each layer
@@ -179,23 +193,23 @@ impl Layers {
     /// The highest layers of use to somebody who wants this; `None` if nothing is sent.
     pub(super) fn choose(&self, wanted: &Wanted) -> Option<Choice> {
         if wanted.restrict_frame_rate {
-            let (layer, _) = self.active().next()?;
+            let layer = self.active().next()?.layer;
             return Some(Choice { layer, temporal: 0 });
         }
-        let covers = |(index, _): &(usize, Layer)| match wanted.resolution {
+        let covers = |active: &Active| match wanted.resolution {
             None => false,
-            Some((width, height)) => covers(self.size(*index), width, height),
+            Some((width, height)) => covers(active.size, width, height),
         };
-        let (index, layer) = self.active().find(covers).or(self.active().last())?;
+        let best = self.active().find(covers).or(self.active().last())?;
         let temporal = match wanted.frame_rate {
             None => MAX_TEMPORAL - 1,
             // What is measured is never exact.
             Some(rate) => (0..MAX_TEMPORAL)
-                .find(|temporal| layer.rates.frames[*temporal] >= rate as f32 * 0.8)
+                .find(|temporal| best.rates.frames[*temporal] >= rate as f32 * 0.8)
                 .unwrap_or(MAX_TEMPORAL - 1),
         };
         Some(Choice {
-            layer: index,
+            layer: best.layer,
             temporal: temporal as u8,
         })
     }

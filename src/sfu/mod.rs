@@ -18,6 +18,8 @@ pub mod negotiator;
 pub mod sdp;
 pub mod stun;
 
+mod allocate;
+mod bandwidth;
 mod cache;
 mod counters;
 mod downlink;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::command::{ExtensionMap, OutboundTrackConfig, PayloadTypeMap};
+use super::downlink::Downlink;
 use super::inbound::InboundTrack;
 use super::layer::{Choice, Filter, Verdict};
 use super::moment::Moment;
@@ -36,14 +37,22 @@ pub(super) struct OutboundTrack {
     /// The timestamp of the last packet of the layer that is to be sent instead.
     upcoming: Option<u32>,
     filter: Filter,
-    /// Whether about one frame a second is wanted.
-    thin: bool,
+    manner: Manner,
     /// Extended number of the last retransmission.
     rtx_sequence: u64,
     pub(super) resends: ResendLimit,
     /// Packets and payload bytes sent, for sender reports.
     pub(super) packets: u32,
     pub(super) octets: u32,
+}
+
+/// How frames are left out beyond the choice of layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Manner {
+    /// About one frame a second is wanted.
+    pub(super) thin: bool,
+    /// The network is full: what can be left out of a layer that is being left, is.
+    pub(super) hurry: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +81,7 @@ pub(super) enum Forwarded {
 pub(super) struct Way<'a, 'n> {
     pub(super) to: std::net::SocketAddr,
     pub(super) sealer: &'a mut Sealer,
-    /// The next transport-wide number.
-    pub(super) transport_cc: &'a mut u16,
+    pub(super) downlink: &'a mut Downlink,
     /// Room to change a payload in.
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) outlet: &'a mut Outlet<'n>,
@@ -90,7 +98,7 @@ impl OutboundTrack {
             layer: 0,
             upcoming: None,
             filter: Filter::default(),
-            thin: false,
+            manner: Manner::default(),
             rtx_sequence: rtx_start,
             resends: ResendLimit::new(),
             packets: 0,
@@ -107,11 +115,11 @@ impl OutboundTrack {
         }
     }
 
-    /// Changes which frames leave; `thin`: about one a second.
-    pub(super) fn choose(&mut self, choice: Choice, thin: bool) {
-        let thinned = std::mem::replace(&mut self.thin, thin);
+    /// Changes which frames leave.
+    pub(super) fn choose(&mut self, choice: Choice, manner: Manner) {
+        let before = std::mem::replace(&mut self.manner, manner);
         self.choice = choice;
-        if thinned && !thin && self.flow == Flow::On {
+        if before.thin && !manner.thin && self.flow == Flow::On {
             // What came in between is missing.
             self.flow = Flow::Joining(None);
         }
@@ -163,9 +171,11 @@ impl OutboundTrack {
             Admission::Begins => self.begin(packet, inbound, at.now),
             Admission::Refused(forwarded) => return forwarded,
         }
-        let verdict = self
-            .filter
-            .judge(packet, self.choice.temporal, self.thin, at.now);
+        let limit = match self.manner.hurry && packet.layer > self.choice.layer {
+            true => 0,
+            false => self.choice.temporal,
+        };
+        let verdict = self.filter.judge(packet, limit, self.manner.thin, at.now);
         if let Verdict::LeaveOut {
             new_frame,
             needs_keyframe,
@@ -346,6 +356,47 @@ impl OutboundTrack {
         sent_again
     }
 
+    /// Sends a packet once more for nothing but its length, `bytes` being the publisher's copy:
+    /// receivers drop the retransmission of what they have. Returns whether it was sent.
+    pub(super) fn pad(
+        &mut self,
+        original: Original,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+        at: &Moment,
+        way: &mut Way<'_, '_>,
+    ) -> bool {
+        let Some(header) = Header::parse(bytes) else {
+            return false;
+        };
+        let rtx = self.payload_type(header.payload_type);
+        let (Some(ssrc), Some(payload_type)) =
+            (self.config.rtx_ssrc, rtx.and_then(|pt| pt.outbound_rtx))
+        else {
+            return false;
+        };
+        self.rtx_sequence += 1;
+        scratch.clear();
+        scratch.extend_from_slice(&(original.number as u16).to_be_bytes());
+        scratch.extend_from_slice(&bytes[header.payload.clone()]);
+        let sent = Sent {
+            number: self.rtx_sequence,
+            timestamp: header.timestamp.wrapping_add(original.timestamp_offset),
+            payload_type,
+            ssrc,
+        };
+        self.write(
+            &sent,
+            header.marker,
+            &Extensions::default(),
+            bytes,
+            scratch,
+            at,
+            way,
+        );
+        true
+    }
+
     fn payload_type(&self, inbound: u8) -> Option<PayloadTypeMap> {
         let mut all = self.config.payload_types.iter();
         all.find(|map| map.inbound == inbound).copied()
@@ -366,10 +417,7 @@ impl OutboundTrack {
         way: &mut Way<'_, '_>,
     ) {
         let map = &self.config.extensions;
-        let transport_cc = way.transport_cc.to_be_bytes();
-        if map.transport_cc.is_some() {
-            *way.transport_cc = way.transport_cc.wrapping_add(1);
-        }
+        let transport_cc = way.downlink.number().to_be_bytes();
         let level = extensions.audio_level.map(|level| [level]);
         let orientation = extensions
             .video_orientation
@@ -410,8 +458,10 @@ impl OutboundTrack {
             ssrc: sent.ssrc,
             elements: &elements[..used],
         };
-        way.outlet
+        let len = way
+            .outlet
             .rtp(&header, payload, sent.number, way.sealer, way.to);
+        way.downlink.sent(len, map.transport_cc.is_some(), at.now);
     }
 }
 

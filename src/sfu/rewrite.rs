@@ -207,6 +207,12 @@ impl Rewriter {
         })
     }
 
+    /// The packet that is `back` before the last one, if it has been sent.
+    pub(super) fn recent(&self, back: u64) -> Option<Original> {
+        self.last_at?;
+        self.original(self.highest.checked_sub(back)? as u16)
+    }
+
     /// How the timestamps of `source` are shifted now, if it is the current one.
     pub(super) fn timestamp_offset(&self, source: u32) -> Option<u32> {
         self.current()

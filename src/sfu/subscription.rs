@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::allocate::Allocator;
 use super::command::{Codec, SubscriptionConfig};
 use super::datagram::ReceiveSlab;
 use super::downlink::Downlink;
 use super::moment::Moment;
-use super::outbound::{Forwarded, OutboundTrack, Resend, Way};
+use super::outbound::{Forwarded, Manner, OutboundTrack, Resend, Way};
 use super::outlet::Outlet;
 use super::publication::{Pending, Publication, Refused};
 use super::report::round_trip;
@@ -23,6 +24,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Sequence numbers looked at in one NACK; a receiver that misses more needs a key frame.
 const MAX_NACKED: usize = 256;
 
+/// Packets sent again in one batch of probing.
+const MAX_PADDING: u64 = 32;
+
 /// One subscriber's copy of a stream.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -32,9 +36,8 @@ pub(super) struct Subscription {
     wanted: Wanted,
     /// The version of the publisher's layers that was chosen from; `None`: to be chosen anew.
     chosen_from: Option<u32>,
+    allocator: Allocator,
     pub(super) downlink: Downlink,
-    /// The next transport-wide number.
-    transport_cc: u16,
     report_at: Instant,
 }
 
@@ -57,8 +60,8 @@ impl Subscription {
             tracks,
             wanted: config.wanted,
             chosen_from: None,
-            downlink: Downlink::default(),
-            transport_cc: entropy.u32() as u16,
+            allocator: Allocator::default(),
+            downlink: Downlink::new(entropy.u32() as u16, now),
             report_at: now,
         };
         this.want(config.wanted);
@@ -102,20 +105,29 @@ impl Subscription {
         self.wanted.video && self.tracks.iter().any(is_video)
     }
 
-    /// Chooses layers, if what is wanted or what there is has changed.
-    pub(super) fn choose(&mut self, publication: &Publication) {
+    /// Chooses layers, if what is wanted, what there is, or what the network carries has changed.
+    pub(super) fn choose(&mut self, publication: &Publication, now: Instant) {
         let Some(inbound) = publication.track(MediaKind::Video) else {
             return;
         };
-        if self.chosen_from == Some(inbound.layers.version) {
+        let layers = &inbound.layers;
+        if self.chosen_from == Some(layers.version) {
             return;
         }
-        self.chosen_from = Some(inbound.layers.version);
-        let choice = inbound.layers.choose(&self.wanted).unwrap_or_default();
-        let thin = self.wanted.restrict_frame_rate;
+        self.chosen_from = Some(layers.version);
+        let wanted = layers.choose(&self.wanted).unwrap_or_default();
+        let limit = self.downlink.estimator.limit();
+        let audio = self.wanted.audio;
+        let allocation = self.allocator.allocate(layers, wanted, limit, audio, now);
+        let missing = allocation.missing.filter(|_| self.wanted.video);
+        self.downlink.estimator.want(missing, now);
+        let manner = Manner {
+            thin: self.wanted.restrict_frame_rate,
+            hurry: missing.is_some(),
+        };
         for track in &mut self.tracks {
             if track.config.kind == MediaKind::Video {
-                track.choose(choice, thin);
+                track.choose(allocation.choice, manner);
             }
         }
     }
@@ -137,14 +149,14 @@ impl Subscription {
         outlet: &mut Outlet<'_>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        self.choose(publication);
+        self.choose(publication, at.now);
         let Some((to, sealer)) = self.transport.outgoing() else {
             return outcome;
         };
         let mut way = Way {
             to,
             sealer,
-            transport_cc: &mut self.transport_cc,
+            downlink: &mut self.downlink,
             scratch,
             outlet,
         };
@@ -200,12 +212,19 @@ impl Subscription {
                     for block in blocks {
                         if self.has_ssrc(block.ssrc) {
                             let rtt = round_trip(&block, at.epoch, at.now);
-                            self.downlink.report(&block, rtt);
+                            self.downlink.report(&block, rtt, at.now);
+                            self.chosen_from = None;
                         }
                     }
                 }
-                Rtcp::TransportFeedback(feedback) => self.downlink.transport_feedback(&feedback),
-                Rtcp::Remb { bitrate } => self.downlink.remb(bitrate),
+                Rtcp::TransportFeedback(feedback) => {
+                    self.downlink.estimator.feedback(&feedback, at.now);
+                    self.chosen_from = None;
+                }
+                Rtcp::Remb { bitrate } => {
+                    self.downlink.estimator.remb(bitrate);
+                    self.chosen_from = None;
+                }
             }
         }
         Ok(outcome)
@@ -247,7 +266,7 @@ impl Subscription {
         let mut way = Way {
             to,
             sealer: &mut srtp.sealer,
-            transport_cc: &mut self.transport_cc,
+            downlink: &mut self.downlink,
             scratch: changed,
             outlet,
         };
@@ -271,14 +290,60 @@ impl Subscription {
         sent.count() as u64
     }
 
-    /// Sends the sender reports that are due, built in `out`.
+    /// Sends packets again to find out how much the network carries, if that is due.
+    fn probe(
+        &mut self,
+        publication: Option<&Publication>,
+        [rtx, changed]: &mut [Vec<u8>; 2],
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) {
+        let mut due = self.downlink.estimator.padding(at.now);
+        self.chosen_from = None;
+        let (Some(to), Some(srtp)) = (self.transport.path(), self.transport.srtp.as_mut()) else {
+            return;
+        };
+        let mut tracks = self.tracks.iter_mut();
+        let Some(track) = tracks.find(|t| t.config.kind == MediaKind::Video && t.is_on()) else {
+            return;
+        };
+        let Some(inbound) = publication.and_then(|p| p.track(MediaKind::Video)) else {
+            return;
+        };
+        let mut way = Way {
+            to,
+            sealer: &mut srtp.sealer,
+            downlink: &mut self.downlink,
+            scratch: changed,
+            outlet,
+        };
+        for back in 0..MAX_PADDING {
+            let Some(original) = track.rewriter.recent(back).filter(|_| due > 0) else {
+                return;
+            };
+            let stream = inbound.stream(original.source);
+            let bytes = stream.and_then(|stream| stream.cache.get(original.sequence));
+            if let Some(bytes) = bytes
+                && track.pad(original, bytes, rtx, at, &mut way)
+            {
+                due = due.saturating_sub(bytes.len());
+            }
+        }
+    }
+
+    /// Does what is due: probing packets, and sender reports, which are built in `scratch`.
     pub(super) fn drive(
         &mut self,
         publication: Option<&Publication>,
         at: &Moment,
-        out: &mut Vec<u8>,
+        scratch: &mut [Vec<u8>; 2],
         outlet: &mut Outlet<'_>,
     ) {
+        let probing = self.downlink.estimator.poll_timeout();
+        if probing.is_some_and(|due| due <= at.now) {
+            self.probe(publication, scratch, at, outlet);
+        }
+        let out = &mut scratch[0];
         let Some((to, sealer)) = self.transport.outgoing() else {
             return;
         };
@@ -306,7 +371,9 @@ impl Subscription {
         if self.transport.path().is_none() || self.transport.srtp.is_none() {
             return consent;
         }
-        consent.min(self.report_at)
+        let next = consent.min(self.report_at);
+        let probing = self.downlink.estimator.poll_timeout();
+        probing.map_or(next, |at| next.min(at))
     }
 }
 

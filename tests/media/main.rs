@@ -4,6 +4,7 @@
 
 mod allocations;
 mod call;
+mod downlink;
 mod forward;
 mod hostile;
 mod ice;

@@ -21,21 +21,23 @@ const SIZES: [(u16, u16); 3] = [(320, 180), (640, 360), (1280, 720)];
 const CYCLE: [u8; 4] = [0, 2, 1, 2];
 
 /// A publisher of three layers in VP8, one packet per frame.
-struct Camera {
-    peer: Peer,
+pub struct Camera {
+    pub peer: Peer,
     by_rid: bool,
     /// Frames so far.
     frames: u32,
     next: [u64; 3],
     key: [bool; 3],
     on: [bool; 3],
+    /// Packets per frame; when more than one, of 1000 bytes each.
+    pub packets: [usize; 3],
 }
 
-/// What a subscriber shows of a frame.
+/// What a subscriber sees of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shown {
-    layer: usize,
-    key: bool,
+pub struct Shown {
+    pub layer: usize,
+    pub key: bool,
     temporal: u8,
     sequence: u16,
     timestamp: u32,
@@ -43,7 +45,7 @@ struct Shown {
     tl0: u8,
 }
 
-fn start(by_rid: bool) -> (World, Camera) {
+pub fn start(by_rid: bool) -> (World, Camera) {
     let mut world = World::new();
     let peer = Peer::new(Leg::Publisher(PublicationId(1)), 1, CM);
     let mut config = publication(PublicationId(1), peer.transport());
@@ -67,6 +69,7 @@ fn start(by_rid: bool) -> (World, Camera) {
         next: [100, 40_000, 65_500],
         key: [true; 3],
         on: [true; 3],
+        packets: [1; 3],
     };
     (world, camera)
 }
@@ -95,6 +98,11 @@ impl Camera {
     /// One frame of every layer, a thirtieth of a second later. Answers key frame requests.
     fn frame(&mut self, world: &mut World) {
         world.advance(Duration::from_micros(33_333));
+        self.emit(world);
+    }
+
+    /// One frame of every layer, now.
+    pub fn emit(&mut self, world: &mut World) {
         let (_, feedback) = self.peer.open(&mut world.net);
         for packet in feedback.iter().flat_map(|datagram| Compound::new(datagram)) {
             if let Rtcp::Pli { media_ssrc } = packet {
@@ -110,13 +118,23 @@ impl Camera {
             let rid = [&b"q"[..], b"h", b"f"][layer];
             let elements = [(4, &b"1"[..]), (6, rid)];
             let elements = if self.by_rid { &elements[..] } else { &[] };
-            let index = self.next[layer];
-            self.next[layer] += 1;
             let timestamp = self.timestamp(layer);
-            let packet = self
-                .peer
-                .rtp((SSRCS[layer], VP8), index, timestamp, elements, &payload);
-            world.receive_one(&packet, self.peer.address);
+            for part in 0..self.packets[layer] {
+                let mut payload = payload.clone();
+                if self.packets[layer] > 1 {
+                    payload.resize(1_000, layer as u8);
+                }
+                if part > 0 {
+                    // Not the start of a partition.
+                    payload[0] = 0x80;
+                }
+                let index = self.next[layer];
+                self.next[layer] += 1;
+                let packet =
+                    self.peer
+                        .rtp((SSRCS[layer], VP8), index, timestamp, elements, &payload);
+                world.receive_one(&packet, self.peer.address);
+            }
         }
         self.frames += 1;
     }
@@ -150,7 +168,7 @@ fn shown(world: &mut World, subscriber: &mut Peer) -> Vec<Shown> {
     media.iter().map(read).collect()
 }
 
-fn read(packet: &Received) -> Shown {
+pub fn read(packet: &Received) -> Shown {
     let bytes = &packet.payload;
     Shown {
         layer: usize::from(*bytes.last().expect("a payload")),
