@@ -59,6 +59,7 @@ impl Allocator {
             .lowered_at
             .is_some_and(|at| now.saturating_duration_since(at) < HOLD);
         let mut best: Option<Choice> = None;
+        let mut spent = 0.0;
         let mut missing = None;
         let mut above = false;
         for (choice, rate) in steps(layers, wanted) {
@@ -68,8 +69,9 @@ impl Allocator {
                 true => !holds && rate * MARGIN <= room,
             };
             above |= Some(choice) == self.given;
-            if fits || best.is_none() {
-                best = Some(choice);
+            // A track without temporal layers costs the same with and without them.
+            if fits || best.is_none() || rate <= spent {
+                (best, spent) = (Some(choice), rate);
             } else {
                 missing = Some((rate * MARGIN * PROBED) as u64 + reserved);
                 break;
@@ -196,6 +198,20 @@ mod tests {
         assert_eq!(given(&mut allocator, 4_000_000, now + HOLD / 2), (1, 2));
         assert_eq!(given(&mut allocator, 2_200_000, now + HOLD), (1, 2));
         assert_eq!(given(&mut allocator, 2_600_000, now + HOLD), (2, 2));
+    }
+
+    #[test]
+    fn one_layer_without_temporal_layers_is_sent_as_it_is_and_misses_nothing() {
+        let mut layers = Layers::default();
+        layers.begin(0, None);
+        let rates = Rates {
+            bits: [1_000_000; 3],
+            frames: [30.0; 3],
+        };
+        layers.update(0, Some(rates));
+        let wanted = Choice::default();
+        let allocation = Allocator::default().allocate(&layers, wanted, Some(1), true, now());
+        assert_eq!((allocation.choice, allocation.missing), (wanted, None));
     }
 
     #[test]

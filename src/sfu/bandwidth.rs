@@ -404,3 +404,81 @@ impl Loss {
         Some(share)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    fn estimator() -> (Estimator, Instant) {
+        let now = Clock::system().epoch().instant;
+        (Estimator::new(now), now)
+    }
+
+    #[test]
+    fn without_feedback_the_receivers_own_estimate_counts() {
+        let (mut estimator, now) = estimator();
+        assert_eq!(estimator.limit(), None);
+        estimator.remb(500_000);
+        estimator.lost(0.5, 400_000.0, now);
+        assert_eq!(estimator.limit(), Some(500_000));
+        estimator.remb(1);
+        assert_eq!(estimator.limit(), Some(MIN_LIMIT as u64));
+        estimator.remb(u64::MAX);
+        assert_eq!(estimator.limit(), None);
+    }
+
+    #[test]
+    fn without_any_estimate_reported_loss_counts() {
+        let (mut estimator, now) = estimator();
+        estimator.lost(0.05, 1e6, now);
+        assert_eq!(estimator.limit(), None);
+        estimator.lost(0.4, 1e6, now);
+        assert_eq!(estimator.limit(), Some(800_000));
+        for second in 1..=10 {
+            estimator.lost(0.0, 1e6, now + Duration::from_secs(second));
+        }
+        let limit = estimator.limit().expect("it grows slowly");
+        assert!((1_400_000..1_800_000).contains(&limit), "{limit}");
+    }
+
+    #[test]
+    fn nothing_is_probed_without_a_limit_or_without_a_wish() {
+        let (mut estimator, now) = estimator();
+        estimator.want(Some(1_000_000), now);
+        assert_eq!(estimator.poll_timeout(), None);
+        estimator.has_feedback = true;
+        estimator.limit = Some(500_000.0);
+        assert_eq!(estimator.poll_timeout(), Some(now + PROBE_PAUSE.0));
+        estimator.want(None, now);
+        assert_eq!(estimator.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_probe_pads_up_to_its_target_and_ends() {
+        let (mut estimator, start) = estimator();
+        estimator.has_feedback = true;
+        estimator.limit = Some(500_000.0);
+        estimator.want(Some(1_000_000), start);
+        let (mut now, mut padded) = (start, 0);
+        for number in 0..200u16 {
+            let Some(due) = estimator.poll_timeout() else {
+                break;
+            };
+            assert!(due > now || number == 0, "it waits");
+            now = due;
+            let due = estimator.padding(now);
+            if due > 0 {
+                estimator.sent(number, due, now);
+                padded += due;
+            }
+            if estimator.probe_pause > PROBE_PAUSE.0 {
+                break;
+            }
+        }
+        // Nothing was reported, so nothing is believed, and the next one is later.
+        assert!((120_000..130_000).contains(&padded), "{padded}");
+        assert_eq!(estimator.limit(), Some(500_000));
+        assert!(estimator.poll_timeout() > Some(now + PROBE_PAUSE.0));
+    }
+}

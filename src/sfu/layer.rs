@@ -57,7 +57,7 @@ impl Meter {
         let temporal = usize::from(temporal).min(MAX_TEMPORAL - 1);
         self.bytes[temporal] = self.bytes[temporal].saturating_add(len as u32);
         if self.timestamp.replace(timestamp) != Some(timestamp) {
-            self.frames[temporal] += 1;
+            self.frames[temporal] = self.frames[temporal].saturating_add(1);
         }
     }
 
@@ -69,10 +69,10 @@ impl Meter {
         }
         let first = self.rates.bits[MAX_TEMPORAL - 1] == 0;
         let smooth = |old: f32, new: f32| if first { new } else { (old + new) / 2.0 };
-        let (mut bytes, mut frames) = (0, 0);
+        let (mut bytes, mut frames) = (0u32, 0u32);
         for temporal in 0..MAX_TEMPORAL {
-            bytes += self.bytes[temporal];
-            frames += self.frames[temporal];
+            bytes = self.bytes[temporal].saturating_add(bytes);
+            frames = self.frames[temporal].saturating_add(frames);
             let bits = &mut self.rates.bits[temporal];
             *bits = smooth(*bits as f32, bytes as f32 * 8.0 / passed) as u32;
             let rate = &mut self.rates.frames[temporal];
@@ -131,7 +131,7 @@ impl Layers {
             rates: rates.unwrap_or_default(),
         });
         self.silent[layer] = 0;
-        self.version += 1;
+        self.version = self.version.wrapping_add(1);
     }
 
     /// Takes what was measured; a layer without packets ends after a while.
@@ -147,7 +147,7 @@ impl Layers {
         *silent += 1;
         if *silent >= Self::PATIENCE {
             self.layers[layer] = None;
-            self.version += 1;
+            self.version = self.version.wrapping_add(1);
         }
     }
 
@@ -155,7 +155,7 @@ impl Layers {
     pub(super) fn forget(&mut self) {
         self.layers = [None; MAX_LAYERS];
         self.silent = [0; MAX_LAYERS];
-        self.version += 1;
+        self.version = self.version.wrapping_add(1);
     }
 
     /// The layers that are sent, the smallest picture first.
@@ -316,5 +316,83 @@ impl Filter {
         } else if packet.temporal == 0 && self.temporal < limit {
             self.temporal += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    fn sizes(sizes: [Option<(u16, u16)>; MAX_LAYERS]) -> Layers {
+        let mut layers = Layers::default();
+        for (layer, size) in sizes.into_iter().enumerate() {
+            let size = size.map(|(width, height)| Size { width, height });
+            layers.begin(layer, size);
+        }
+        layers
+    }
+
+    fn chosen(layers: &Layers, width: u32, height: u32) -> Option<usize> {
+        let wanted = Wanted {
+            resolution: Some((width, height)),
+            ..Wanted::default()
+        };
+        layers.choose(&wanted).map(|choice| choice.layer)
+    }
+
+    #[test]
+    fn sizes_that_are_not_known_follow_from_one_that_is_or_from_the_order() {
+        let unknown = sizes([None; 3]);
+        assert_eq!(chosen(&unknown, 320, 180), Some(0));
+        assert_eq!(chosen(&unknown, 640, 360), Some(1));
+        assert_eq!(chosen(&unknown, 641, 360), Some(2));
+        let one = sizes([None, Some((320, 240)), None]);
+        assert_eq!(chosen(&one, 160, 120), Some(0));
+        assert_eq!(chosen(&one, 320, 240), Some(1));
+        assert_eq!(chosen(&one, 640, 480), Some(2));
+    }
+
+    #[test]
+    fn sizes_count_more_than_the_order() {
+        let layers = sizes([Some((1280, 720)), Some((640, 360)), Some((320, 180))]);
+        assert_eq!(chosen(&layers, 100, 100), Some(2));
+        assert_eq!(chosen(&layers, 5_000, 5_000), Some(0));
+    }
+
+    #[test]
+    fn a_layer_that_is_silent_for_three_windows_is_gone_until_it_begins_again() {
+        let mut layers = sizes([None; 3]);
+        let rates = Some(Rates::default());
+        for _ in 0..10 {
+            layers.update(2, None);
+            layers.update(2, None);
+            layers.update(2, rates);
+        }
+        assert!(layers.is_active(2));
+        let version = layers.version;
+        (0..3).for_each(|_| layers.update(2, None));
+        assert!(!layers.is_active(2));
+        assert_ne!(layers.version, version);
+        assert_eq!(chosen(&layers, 1280, 720), Some(1));
+        layers.begin(2, None);
+        assert_eq!(chosen(&layers, 1280, 720), Some(2));
+        assert_eq!(Layers::default().choose(&Wanted::default()), None);
+    }
+
+    #[test]
+    fn rates_add_up_over_temporal_layers() {
+        let start = Clock::system().epoch().instant;
+        let mut meter = Meter::new(start);
+        for frame in 0..20u32 {
+            let temporal = [0, 2, 1, 2][frame as usize % 4];
+            meter.add(500, frame * 3_000, temporal);
+            meter.add(500, frame * 3_000, temporal);
+        }
+        let rates = meter.finish(start + Duration::from_secs(1));
+        let rates = rates.expect("packets came");
+        assert_eq!(rates.bits, [40_000, 80_000, 160_000]);
+        assert_eq!(rates.frames, [5.0, 10.0, 20.0]);
+        assert_eq!(meter.finish(start + Duration::from_secs(2)), None);
     }
 }
