@@ -53,6 +53,8 @@ pub struct HubConfig {
     pub held_candidates: usize,
     /// Whether publishers in routed sessions are asked for simulcast (13.5).
     pub simulcast: bool,
+    /// Sessions without anybody in them that are remembered as muted. The oldest go first.
+    pub premuted_sessions: usize,
 }
 
 impl Default for HubConfig {
@@ -79,6 +81,7 @@ impl Default for HubConfig {
             reply_age: Duration::from_secs(45),
             held_candidates: 64,
             simulcast: true,
+            premuted_sessions: 1024,
         }
     }
 }

@@ -37,12 +37,15 @@ impl Hub {
                 connected: false,
             },
         };
+        let owner = self.session(key).connections.get(&caller.connection);
+        let layout_classes = owner.map(|owner| owner.layout_classes.clone());
         let stream = Stream {
             owner: caller.connection,
             created_at_ms: self.epoch.unix_ms(now),
             announced: false,
             description: request,
             source,
+            layout_classes: layout_classes.unwrap_or_default(),
             subscribers: Default::default(),
         };
         self.accept_create(caller, id.0, now);
@@ -139,7 +142,13 @@ impl Hub {
     /// The SFU has given the publisher's leg up.
     pub(super) fn publisher_closed(&mut self, publication: PublicationId) {
         if let Some((key, id)) = self.publications.remove(&publication) {
-            self.end_stream(key, id, reason::MEDIA);
+            // Who has lost the network, too, has lost both to it; the others hear one reason.
+            let session = self.session(key);
+            let owner = session.streams.get(&id).map(|stream| stream.owner);
+            let owner = owner.and_then(|owner| session.connections.get(&owner));
+            let away = owner.is_some_and(|owner| self.links.is_away(owner.link));
+            let reason = if away { reason::NETWORK } else { reason::MEDIA };
+            self.end_stream(key, id, reason);
         }
     }
 

@@ -12,6 +12,10 @@ use crate::driver::hub::HubHandle;
 use crate::hub::effect::SocketOpen;
 use crate::signaling::frame::MAX_FRAME_LEN;
 
+/// Bytes that each websocket keeps for what comes in: most frames are shorter, and ten thousand
+/// idle clients must not cost a gigabyte. Longer frames grow it while they arrive.
+const READ_BUFFER_LEN: usize = 4 * 1024;
+
 /// Accepts websockets for the hub, and knows when all of them have ended.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -33,6 +37,7 @@ impl Endpoint {
         upgrade
             .max_message_size(MAX_FRAME_LEN)
             .max_frame_size(MAX_FRAME_LEN)
+            .read_buffer_size(READ_BUFFER_LEN)
             .on_failed_upgrade(|error| debug!(%error, "Websocket upgrade failed"))
             .on_upgrade(move |socket| tasks.track_future(connection::serve(hub, open, socket)))
     }
