@@ -57,6 +57,8 @@ pub struct MediaConfig {
     pub listen: SocketAddr,
     /// What clients are told.
     pub announce: Announce,
+    /// Whether publishers are asked for simulcast.
+    pub simulcast: bool,
 }
 
 /// Which addresses clients are told to send media to.
@@ -189,7 +191,10 @@ impl Config {
         let auth = AuthConfig {
             legacy_header: reader.boolean("auth.legacy_header"),
         };
-        let limits = Limits::read(reader);
+        let mut limits = Limits::read(reader);
+        if let (Some(limits), Some(media)) = (&mut limits, &media) {
+            limits.hub.simulcast = media.simulcast;
+        }
         let log = LogConfig::read(reader);
         Some(Self {
             dev,
@@ -230,6 +235,7 @@ impl MediaConfig {
         const EXAMPLE: &str = "[\"203.0.113.7\"]";
         let listen = reader.parsed::<SocketAddr>("media.listen", "\"0.0.0.0:3478\"");
         let texts = reader.list("media.announce");
+        let simulcast = reader.boolean("media.simulcast");
         if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
             let what = "must say where clients send media to, or [\"auto\"]";
             reader.problem("media.announce", what, Some(EXAMPLE));
@@ -246,6 +252,7 @@ impl MediaConfig {
         Some(Self {
             listen: listen?,
             announce,
+            simulcast,
         })
     }
 }

@@ -35,7 +35,8 @@ pub async fn session_info(
         match admitted(&state, &path.session, &headers).await {
             Ok(session) => {
                 let adaptive = state.config.limits.hub.adaptive.enabled;
-                info(&session, &messaging_url(&state, &headers), adaptive)
+                let simulcast = state.config.media.simulcast;
+                info(&session, &messaging_url(&state, &headers), adaptive, simulcast)
             }
             Err((code, message)) => {
                 debug!(
@@ -75,7 +76,7 @@ async fn admitted(
     }
 }
 
-fn info(session: &Session, messaging_url: &str, adaptive: bool) -> Value {
+fn info(session: &Session, messaging_url: &str, adaptive: bool, simulcast: bool) -> Value {
     let host = messaging_url.split('/').nth(2).unwrap_or_default();
     json!({
         "session_id": session.id.as_str(),
@@ -89,6 +90,9 @@ fn info(session: &Session, messaging_url: &str, adaptive: bool) -> Value {
             "p2p": {"preference": {"value": preference(session.media_mode, adaptive)}},
             "reconnection": true,
             "renegotiation": true,
+            "simulcast": simulcast,
+            // Layers by rid, not by groups of SSRCs that are the same in every client (13.5).
+            "streamSimulcastRidEnabled": simulcast,
             "e2ee": session.e2ee,
         },
     })

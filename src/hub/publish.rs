@@ -77,7 +77,7 @@ impl Hub {
                 };
                 let event = ServerEvent::GenerateOffer {
                     negotiation,
-                    simulcast: Some(false),
+                    simulcast: Some(self.config.simulcast),
                 };
                 self.tell(key, Audience::One(caller.connection), &event);
             }
