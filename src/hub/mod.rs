@@ -5,6 +5,7 @@
 
 mod adaptive;
 mod bucket;
+pub mod call;
 mod channel;
 pub mod config;
 mod data;
@@ -33,7 +34,7 @@ mod tests;
 
 pub use self::tell::SYMPHONY;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use self::config::HubConfig;
@@ -60,6 +61,8 @@ pub struct Hub {
     sessions: BTreeMap<SessionKey, Session>,
     /// Which of them is which stored session.
     live: BTreeMap<SessionId, SessionKey>,
+    /// Sessions that were muted before anybody came.
+    premuted: VecDeque<SessionId>,
     joining: BTreeMap<Ticket, Joining>,
     publications: BTreeMap<PublicationId, (SessionKey, StreamId)>,
     subscriptions: BTreeMap<SubscriptionId, (SessionKey, StreamId, SubscriberId)>,
@@ -99,6 +102,7 @@ impl Hub {
             links: Links::default(),
             sessions: BTreeMap::new(),
             live: BTreeMap::new(),
+            premuted: VecDeque::new(),
             joining: BTreeMap::new(),
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),

@@ -51,6 +51,8 @@ pub(super) struct Connection {
     pub(super) signals: Bucket,
     pub(super) streams: BTreeSet<StreamId>,
     pub(super) subscriptions: BTreeSet<(StreamId, SubscriberId)>,
+    /// What its streams start with, from its token.
+    pub(super) layout_classes: Vec<String>,
 }
 
 /// One published stream.
@@ -64,6 +66,8 @@ pub(super) struct Stream {
     pub(super) source: Source,
     /// Present if it may move between the SFU and a direct leg.
     pub(super) adaptive: Option<Adaptive>,
+    /// How it is laid out in recordings and broadcasts; a back end's business.
+    pub(super) layout_classes: Vec<String>,
     pub(super) subscribers: BTreeMap<SubscriberId, Subscriber>,
 }
 

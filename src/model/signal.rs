@@ -1,26 +1,39 @@
 //! Signals: short messages of an application, and their limits (`protocol/signaling.md`, 10).
 
-/// Longest type, in characters.
+/// Longest type, in characters; in bytes if it comes over REST.
 pub const MAX_TYPE_CHARS: usize = 128;
 
-/// Longest data, in characters of its JSON encoding.
+/// Longest data, in characters of its JSON encoding; in bytes of the text itself if it comes over
+/// REST.
 pub const MAX_DATA_CHARS: usize = 8192;
 
 /// Why a signal is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSignal {
     /// The type is longer than [`MAX_TYPE_CHARS`].
-    #[error("signal type is longer than 128 characters")]
+    #[error("signal type is too long")]
     TypeTooLong,
     /// The type has a character outside `A-Z a-z 0-9 - . _ ~`.
     #[error("signal type may consist of A-Z a-z 0-9 - . _ ~ only")]
     TypeCharacters,
     /// The data is longer than [`MAX_DATA_CHARS`].
-    #[error("signal data is longer than 8192 characters")]
+    #[error("signal data is too long")]
     DataTooLong,
 }
 
-/// Checks a type and the JSON text of the data.
+/// Checks a type and a text that came over REST, where a type may be any text
+/// (`protocol/rest.md`, 9).
+pub fn check_rest(kind: &str, data: &str) -> Result<(), InvalidSignal> {
+    if kind.len() > MAX_TYPE_CHARS {
+        return Err(InvalidSignal::TypeTooLong);
+    }
+    if data.len() > MAX_DATA_CHARS {
+        return Err(InvalidSignal::DataTooLong);
+    }
+    Ok(())
+}
+
+/// Checks a type and the JSON text of the data, as clients may send them.
 pub fn check(kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     if let Some(kind) = kind {

@@ -1,6 +1,7 @@
 //! Behaviour of the hub, seen from its clients.
 
 mod adaptive;
+mod call;
 mod hostile;
 mod join;
 mod media;
