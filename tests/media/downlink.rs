@@ -69,21 +69,21 @@ impl Line {
         for _ in 0..seconds * 1000 {
             self.world.advance(MS);
             self.elapsed_ms += 1;
-            if self.elapsed_ms % 5_000 == 0 {
+            if self.elapsed_ms.is_multiple_of(5_000) {
                 self.world.check(&self.camera.peer);
                 self.world.check(&self.subscriber);
             }
-            if self.elapsed_ms % 33 == 0 {
+            if self.elapsed_ms.is_multiple_of(33) {
                 self.camera.emit(&mut self.world);
             }
-            if self.elapsed_ms % 20 == 0 {
+            if self.elapsed_ms.is_multiple_of(20) {
                 self.audio.0 += 1;
                 let packet = self.camera.peer.audio(self.audio.0);
                 let from = self.camera.peer.address;
                 self.world.receive_one(&packet, from);
             }
             self.carry();
-            if self.elapsed_ms % 50 == 0 {
+            if self.elapsed_ms.is_multiple_of(50) {
                 self.report();
             }
         }

@@ -112,7 +112,7 @@ impl Camera {
         }
         for layer in (0..3).filter(|layer| self.on[*layer]) {
             // A key frame comes where the pattern has temporal layer 0.
-            let key = self.key[layer] && self.frames % 4 == 0;
+            let key = self.key[layer] && self.frames.is_multiple_of(4);
             self.key[layer] &= !key;
             let payload = self.payload(layer, key);
             let rid = [&b"q"[..], b"h", b"f"][layer];
