@@ -36,7 +36,12 @@ pub async fn session_info(
             Ok(session) => {
                 let adaptive = state.config.limits.hub.adaptive.enabled;
                 let simulcast = state.config.media.simulcast;
-                info(&session, &messaging_url(&state, &headers), adaptive, simulcast)
+                info(
+                    &session,
+                    &messaging_url(&state, &headers),
+                    adaptive,
+                    simulcast,
+                )
             }
             Err((code, message)) => {
                 debug!(

@@ -1,0 +1,226 @@
+//! The control half of the SFU: offers and answers. Owns what was agreed on each leg.
+//!
+//! Each leg is one peer connection with one bundled transport. We are ICE-lite and the DTLS
+//! server everywhere, so a leg's certificate and DTLS role never change; what may change is its
+//! ICE credentials (a restart) and, for a publisher, its tracks.
+
+mod codec;
+mod extension;
+mod publisher;
+mod subscriber;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+
+use self::publisher::Publication;
+use self::subscriber::Subscription;
+use super::command::{Command, EngineEvent, LocalEndpoint};
+use super::{CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
+use crate::entropy::Entropy;
+
+/// Turns requests of the hub into session descriptions for clients and commands for the engine.
+#[derive(Debug)]
+pub struct Negotiator {
+    local: LocalEndpoint,
+    entropy: Entropy,
+    publications: HashMap<PublicationId, Publication>,
+    subscriptions: HashMap<SubscriptionId, Subscription>,
+    commands: VecDeque<Command>,
+    events: VecDeque<Event>,
+}
+
+impl Negotiator {
+    /// A negotiator without legs.
+    pub fn new(local: LocalEndpoint, entropy: Entropy) -> Self {
+        Self {
+            local,
+            entropy,
+            publications: HashMap::new(),
+            subscriptions: HashMap::new(),
+            commands: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Carries out a request of the hub.
+    pub fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::PublisherOffer { publication, sdp } => self.publisher_offer(publication, &sdp),
+            Request::Subscribe {
+                subscription,
+                publication,
+                wanted,
+            } => self.subscribe(subscription, publication, wanted),
+            Request::SubscriberAnswer { subscription, sdp } => {
+                self.subscriber_answer(subscription, &sdp);
+            }
+            Request::SubscriberOffer { subscription, sdp } => {
+                self.subscriber_offer(subscription, &sdp);
+            }
+            Request::Update {
+                subscription,
+                wanted,
+            } => self.update(subscription, wanted),
+            Request::Unpublish { publication } => self.forget(Leg::Publisher(publication)),
+            Request::Unsubscribe { subscription } => self.forget(Leg::Subscriber(subscription)),
+        }
+    }
+
+    /// Takes note of what happened in the engine; about a leg that is gone already, nothing.
+    pub fn handle_engine_event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Connected(leg) => {
+                if self.knows(leg) {
+                    self.events.push_back(Event::Connected { leg });
+                }
+            }
+            EngineEvent::Closed(leg, reason) => {
+                if self.knows(leg) {
+                    self.drop_leg(leg);
+                    self.events.push_back(Event::Closed { leg, reason });
+                }
+            }
+        }
+    }
+
+    /// The next command for the engine.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// The next event for the hub.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn publisher_offer(&mut self, id: PublicationId, sdp: &str) {
+        let leg = Leg::Publisher(id);
+        let answered = match self.publications.get_mut(&id) {
+            None => Publication::create(sdp, &self.local, &mut self.entropy).map(
+                |(publication, answer)| {
+                    let config = Box::new(publication.config(id));
+                    self.publications.insert(id, publication);
+                    (answer, vec![Command::AddPublication(config)])
+                },
+            ),
+            Some(publication) => publication.renew(id, sdp, &self.local, &mut self.entropy),
+        };
+        match answered {
+            Ok((sdp, commands)) => {
+                self.commands.extend(commands);
+                self.events.push_back(Event::Answer { leg, sdp });
+            }
+            Err(reason) => self.close(leg, reason),
+        }
+    }
+
+    fn subscribe(&mut self, id: SubscriptionId, publication: PublicationId, wanted: Wanted) {
+        let Some(source) = self.publications.get(&publication) else {
+            return self.close(Leg::Subscriber(id), CloseReason::Unknown);
+        };
+        match Subscription::create(
+            publication,
+            source.tracks(),
+            wanted,
+            &self.local,
+            &mut self.entropy,
+        ) {
+            Ok((subscription, sdp)) => {
+                self.subscriptions.insert(id, subscription);
+                self.events.push_back(Event::Offer {
+                    subscription: id,
+                    sdp,
+                });
+            }
+            Err(reason) => self.close(Leg::Subscriber(id), reason),
+        }
+    }
+
+    /// An answer to a subscription that ended meanwhile, or a second answer, is not an error.
+    fn subscriber_answer(&mut self, id: SubscriptionId, sdp: &str) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        if subscription.is_answered() {
+            return;
+        }
+        match subscription.take_answer(id, sdp) {
+            Ok(config) => {
+                let command = Command::AddSubscription(Box::new(config));
+                self.commands.push_back(command);
+            }
+            Err(reason) => self.close(Leg::Subscriber(id), reason),
+        }
+    }
+
+    fn subscriber_offer(&mut self, id: SubscriptionId, sdp: &str) {
+        let leg = Leg::Subscriber(id);
+        let answered = match self.subscriptions.get_mut(&id) {
+            Some(subscription) if subscription.is_answered() => {
+                subscription.take_offer(sdp, &self.local, &mut self.entropy)
+            }
+            _ => Err(CloseReason::Unknown),
+        };
+        match answered {
+            Ok((sdp, restarted)) => {
+                let restart = restarted.map(|ice| Command::RestartIce { leg, ice });
+                self.commands.extend(restart);
+                self.events.push_back(Event::Answer { leg, sdp });
+            }
+            Err(reason) => self.close(leg, reason),
+        }
+    }
+
+    /// Before the answer, the engine does not know the subscription: then it begins with `wanted`.
+    fn update(&mut self, subscription: SubscriptionId, wanted: Wanted) {
+        if let Some(known) = self.subscriptions.get_mut(&subscription) {
+            known.want(wanted);
+            if known.is_answered() {
+                self.commands.push_back(Command::Update {
+                    subscription,
+                    wanted,
+                });
+            }
+        }
+    }
+
+    /// Gives a leg up on our own account.
+    fn close(&mut self, leg: Leg, reason: CloseReason) {
+        self.forget(leg);
+        self.events.push_back(Event::Closed { leg, reason });
+    }
+
+    /// Ends a leg without an event.
+    fn forget(&mut self, leg: Leg) {
+        if self.drop_leg(leg) {
+            self.commands.push_back(Command::Remove(leg));
+        }
+    }
+
+    /// Forgets a leg, a publisher's subscriptions with it; whether the engine may know it.
+    fn drop_leg(&mut self, leg: Leg) -> bool {
+        match leg {
+            Leg::Publisher(id) => {
+                let known = self.publications.remove(&id).is_some();
+                if known {
+                    self.subscriptions.retain(|_, s| s.publication() != id);
+                }
+                known
+            }
+            Leg::Subscriber(id) => self
+                .subscriptions
+                .remove(&id)
+                .is_some_and(|subscription| subscription.is_answered()),
+        }
+    }
+
+    fn knows(&self, leg: Leg) -> bool {
+        match leg {
+            Leg::Publisher(id) => self.publications.contains_key(&id),
+            Leg::Subscriber(id) => self.subscriptions.contains_key(&id),
+        }
+    }
+}
