@@ -86,6 +86,7 @@ impl World {
             archive_resolution: None,
             location: None,
             e2ee: false,
+            max_connections: None,
             created_at_ms: 0,
         };
         Self {
@@ -239,6 +240,7 @@ impl World {
                 role,
                 data: format!("data for {token}"),
                 layout_classes: Vec::new(),
+                max_connections: self.session.max_connections,
             };
             self.hub
                 .handle_authenticated(ticket, Ok(admission), self.now);

@@ -132,7 +132,9 @@ impl Hub {
         if joining.project != stored.project || joining.session != stored.id {
             return Err(Refusal::SessionNotFound);
         }
-        self.make_room(&stored.id, id, &bearer)?;
+        let limit = self.config.connections_per_session;
+        let own_limit = admission.max_connections.map_or(limit, |own| own as usize);
+        self.make_room(&stored.id, id, &bearer, limit.min(own_limit))?;
         let number = self.number();
         let key = *self
             .live
@@ -190,6 +192,7 @@ impl Hub {
         session: &SessionId,
         id: ConnectionId,
         bearer: &Bearer,
+        limit: usize,
     ) -> Result<(), Refusal> {
         let Some(&key) = self.live.get(session) else {
             return Ok(());
@@ -201,7 +204,7 @@ impl Hub {
             }
             let link = present.link;
             self.drop_link(link, close::GONE);
-        } else if connections.len() >= self.config.connections_per_session {
+        } else if connections.len() >= limit {
             return Err(Refusal::ConnectionLimitExceeded);
         }
         Ok(())

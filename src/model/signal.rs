@@ -1,40 +1,65 @@
 //! Signals: short messages of an application, and their limits (`protocol/signaling.md`, 10).
 
-/// Longest type, in characters.
+/// Longest type that clients send, in characters.
 pub const MAX_TYPE_CHARS: usize = 128;
 
-/// Longest data, in characters of its JSON encoding.
+/// Longest data that clients send, in characters of its JSON encoding.
 pub const MAX_DATA_CHARS: usize = 8192;
 
 /// Why a signal is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSignal {
-    /// The type is longer than [`MAX_TYPE_CHARS`].
-    #[error("signal type is longer than 128 characters")]
+    /// The type is longer than [`SignalLimits::type_chars`].
+    #[error("signal type is too long")]
     TypeTooLong,
     /// The type has a character outside `A-Z a-z 0-9 - . _ ~`.
     #[error("signal type may consist of A-Z a-z 0-9 - . _ ~ only")]
     TypeCharacters,
-    /// The data is longer than [`MAX_DATA_CHARS`].
-    #[error("signal data is longer than 8192 characters")]
+    /// The data is longer than [`SignalLimits::data_chars`].
+    #[error("signal data is too long")]
     DataTooLong,
 }
 
-/// Checks a type and the JSON text of the data.
+/// How long a signal may be. The default is what clients check themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalLimits {
+    /// Longest type, in characters.
+    pub type_chars: usize,
+    /// Longest data, in characters of its JSON encoding.
+    pub data_chars: usize,
+}
+
+impl Default for SignalLimits {
+    fn default() -> Self {
+        Self {
+            type_chars: MAX_TYPE_CHARS,
+            data_chars: MAX_DATA_CHARS,
+        }
+    }
+}
+
+impl SignalLimits {
+    /// Checks a type and the JSON text of the data.
+    pub fn check(self, kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        if let Some(kind) = kind {
+            if kind.chars().count() > self.type_chars {
+                return Err(InvalidSignal::TypeTooLong);
+            }
+            if !kind.bytes().all(allowed) {
+                return Err(InvalidSignal::TypeCharacters);
+            }
+        }
+        match data_json {
+            Some(json) if json.chars().count() > self.data_chars => Err(InvalidSignal::DataTooLong),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks a type and the JSON text of the data against the default limits.
 pub fn check(kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    if let Some(kind) = kind {
-        if kind.chars().count() > MAX_TYPE_CHARS {
-            return Err(InvalidSignal::TypeTooLong);
-        }
-        if !kind.bytes().all(allowed) {
-            return Err(InvalidSignal::TypeCharacters);
-        }
-    }
-    match data_json {
-        Some(json) if json.chars().count() > MAX_DATA_CHARS => Err(InvalidSignal::DataTooLong),
-        _ => Ok(()),
-    }
+    SignalLimits::default().check(kind, data_json)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! One websocket: its read loop and its write loop.
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite;
 use tracing::{Instrument, debug, debug_span, trace};
 
 use crate::driver::hub::{HubHandle, HubStopped, SocketHandle};
@@ -66,6 +68,15 @@ async fn read(hub: &SocketHandle, source: &mut Source) {
                 let _ = timeout(CLOSE_TIMEOUT, source.next()).await;
                 return;
             }
+            Err(error) if is_too_long(&error) => {
+                debug!(%error, "Message too long");
+                // Where the next message begins is not known any more. The hub closes the
+                // websocket, so that the client does not come back with the same message.
+                if hub.malformed().await.is_ok() {
+                    std::future::pending::<()>().await;
+                }
+                return;
+            }
             Err(error) => {
                 debug!(%error, "Websocket failed");
                 return;
@@ -75,6 +86,12 @@ async fn read(hub: &SocketHandle, source: &mut Source) {
             return;
         }
     }
+}
+
+/// Whether a message was longer than the limit.
+fn is_too_long(error: &axum::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(tungstenite::Error::Capacity(_)))
 }
 
 async fn pass_on(hub: &SocketHandle, bytes: &[u8]) -> Result<(), HubStopped> {

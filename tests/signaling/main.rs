@@ -117,6 +117,18 @@ async fn what_is_no_frame_ends_that_websocket_only() {
 }
 
 #[tokio::test]
+async fn what_is_too_long_ends_that_connection_and_tells_the_client_not_to_come_back() {
+    let server = TestServer::start().await;
+    let mut ana = joined(&server, "room").await;
+    let mut ben = joined(&server, "room").await;
+    ben.send(Message::Binary(vec![0; 256 * 1024 + 1].into()))
+        .await;
+    assert_eq!(ben.closed().await, Some(1003));
+    ana.event("deleted", &ben.id.to_string()).await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn shutdown_closes_websockets_for_good_and_leaves_nothing_running() {
     let server = TestServer::start().await;
     let url = server.url.clone();

@@ -128,6 +128,44 @@ fn a_session_takes_only_so_many() {
 }
 
 #[test]
+fn a_session_with_a_limit_of_its_own_takes_no_more_than_that_and_no_more_than_the_server() {
+    let config = HubConfig {
+        connections_per_session: 3,
+        ..HubConfig::default()
+    };
+    let check = |own, fit: usize| {
+        let mut world = World::with(MediaMode::Routed, config.clone());
+        world.session.max_connections = own;
+        let statuses: Vec<u16> = (0..5)
+            .map(|_| {
+                let mut client = world.client();
+                world.join_as(&mut client, Role::Publisher, json!({})).0
+            })
+            .collect();
+        let expected: Vec<u16> = (0..5).map(|n| if n < fit { 200 } else { 409 }).collect();
+        assert_eq!(statuses, expected, "{own:?}");
+    };
+    check(None, 3);
+    check(Some(1), 1);
+    check(Some(2), 2);
+    check(Some(4), 3);
+}
+
+#[test]
+fn a_client_that_takes_its_own_place_needs_no_room() {
+    let mut world = World::new(MediaMode::Routed);
+    world.session.max_connections = Some(1);
+    let mut first = world.client();
+    world.connect(&mut first);
+    world.ask_to_join(&mut first, json!({}));
+    world.admit(Role::Publisher);
+    // The reply is lost, and the client tries again from the start.
+    let mut again = world.client();
+    again.id = first.id;
+    assert_eq!(world.join_as(&mut again, Role::Publisher, json!({})).0, 200);
+}
+
+#[test]
 fn nobody_can_take_over_a_connection_id() {
     let mut world = World::new(MediaMode::Routed);
     let mut alice = world.join(Role::Publisher);
