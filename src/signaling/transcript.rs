@@ -125,7 +125,7 @@ fn our_events_and_answers_have_the_keys_of_recorded_ones() {
 }
 
 /// Method, shape of the URI, and the paths of all keys.
-type Kind = (String, String, BTreeSet<String>);
+pub(crate) type Kind = (String, String, BTreeSet<String>);
 
 /// What the recorded server sent and we have no use for.
 fn left_out((method, shape, keys): &Kind) -> bool {
@@ -388,7 +388,8 @@ fn shape(uri: &str) -> String {
     names.map(|name| format!("/{name}")).collect()
 }
 
-fn kind(data: &Value) -> Kind {
+/// What is compared of a message.
+pub(crate) fn kind(data: &Value) -> Kind {
     let mut keys = BTreeSet::new();
     collect_keys(data, "", &mut keys);
     let method = data["method"].as_str().unwrap_or_default();

@@ -6,6 +6,7 @@ mod media;
 mod moderate;
 mod random;
 mod relay;
+mod replay;
 mod resume;
 mod signal;
 mod streams;
