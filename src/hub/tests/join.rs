@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::hub::config::HubConfig;
 use crate::hub::effect::{Denial, NoticeEvent, SocketOpen};
-use crate::hub::harness::{BASE, Client, World, frame, heads, signal};
+use crate::hub::harness::{Client, World, frame, heads, signal};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
-use crate::signaling::frame::{Frame, FrameKind};
+use crate::signaling::frame::FrameKind;
 
 #[test]
 fn a_newcomer_gets_the_whole_state_and_everybody_hears_of_it() {
@@ -329,25 +329,4 @@ fn a_shutdown_closes_everybody_for_good() {
 
 fn world_id() -> uuid::Uuid {
     uuid::Uuid::from_u128(7)
-}
-
-#[test]
-fn an_event_for_many_is_encoded_once() {
-    use crate::hub::effect::Effect;
-
-    let mut world = World::new(MediaMode::Routed);
-    let clients: Vec<Client> = (0..3).map(|_| world.join(Role::Publisher)).collect();
-    let body = json!({"method": "signal", "uri": format!("{BASE}{}", signal("a")), "content": {}});
-    let frame = world.request(&body);
-    world.hub.handle_frame(clients[0].socket, frame, world.now);
-    let mut pointers = Vec::new();
-    while let Some(effect) = world.hub.poll_effect() {
-        if let Effect::Send { frame, .. } = effect
-            && Frame::decode(&frame).unwrap().kind == FrameKind::Message
-        {
-            pointers.push(frame.as_ptr());
-        }
-    }
-    assert_eq!(pointers.len(), 3);
-    assert!(pointers.iter().all(|p| *p == pointers[0]));
 }

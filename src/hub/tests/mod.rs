@@ -2,6 +2,7 @@
 
 mod hostile;
 mod join;
+mod load;
 mod media;
 mod moderate;
 mod random;
