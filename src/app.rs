@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{Announce, Config};
@@ -55,6 +56,7 @@ impl App {
     /// Starts everything; when it comes back, calls can be made.
     pub async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
+        raise_file_limit();
         let clock = Clock::system();
         let mut entropy = Entropy::from_system();
 
@@ -167,6 +169,11 @@ impl App {
         }
     }
 
+    /// Where media arrives.
+    pub fn media_addr(&self) -> SocketAddr {
+        self.media.1.local_addr
+    }
+
     /// The first project of a playground.
     pub fn playground(&self) -> Option<&Project> {
         self.playground.as_ref()
@@ -177,11 +184,20 @@ impl App {
         let (hub, hub_task) = self.hub;
         hub.shutdown().await;
         report(hub_task.await, "The hub");
-        self.websockets.finished().await;
-        match self.http.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "The HTTP server failed"),
-            Err(error) => warn!(%error, "The HTTP server panicked"),
+        let half = self.config.limits.shutdown / 2;
+        let mut http = self.http;
+        let served = async {
+            self.websockets.finished().await;
+            (&mut http).await
+        };
+        match tokio::time::timeout(half, served).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => warn!(%error, "The HTTP server failed"),
+            Ok(Err(error)) => warn!(%error, "The HTTP server panicked"),
+            Err(_) => {
+                warn!("Leaving clients behind that do not finish");
+                http.abort();
+            }
         }
         let (media, media_thread) = self.media;
         media.stop().await;
@@ -201,7 +217,7 @@ impl App {
             "url": self.url(),
             "api_key": project.map(|project| project.id.to_string()),
             "api_secret": project.map(|project| project.secret.reveal()),
-            "media_port": self.media.1.local_addr.port(),
+            "media_port": self.media_addr().port(),
             "pid": std::process::id(),
         });
         let directory = match path.parent() {
@@ -221,7 +237,11 @@ impl App {
 
 /// Opens the store that the settings name.
 pub async fn open_database(config: &Config) -> Result<Db> {
-    std::fs::create_dir_all(&config.data_dir)
+    // For its owner only: it holds every project's secret.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir)
         .with_context(|| format!("cannot create {}", config.data_dir.display()))?;
     let opened = match &config.database {
         Some(url) => Db::open(url.expose()).await,
@@ -296,7 +316,6 @@ fn report(joined: Result<(), tokio::task::JoinError>, what: &str) {
 
 /// Writes a file that only its owner can read.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
         .write(true)
@@ -317,4 +336,12 @@ fn announce_playground(project: &Project, url: &str) {
     println!("\n  demo page   {url}/");
     println!("  API key     {}", project.id);
     println!("  API secret  {}\n", project.secret.reveal());
+}
+
+/// Takes as many open files as the system allows: each client holds one.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => debug!(limit, "Open files"),
+        Err(error) => warn!(%error, "Cannot raise the limit of open files"),
+    }
 }

@@ -9,6 +9,7 @@ use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::entropy::Entropy;
+use crate::load::signaling::{self, SignalingLoad};
 use crate::model::session::MAX_CONNECTIONS;
 use crate::telemetry;
 
@@ -35,6 +36,9 @@ enum Command {
     /// Manage projects: an API key and a secret each.
     #[command(subcommand)]
     Project(ProjectCommand),
+    /// Put a server under load and print what it did, one line of JSON for each run.
+    #[command(subcommand)]
+    Load(LoadCommand),
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +51,12 @@ struct Serve {
     /// With --dev that includes the secret of the first project.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum LoadCommand {
+    /// Many connections in many sessions, and signals among them.
+    Signaling(SignalingLoad),
 }
 
 #[derive(Debug, Subcommand)]
@@ -115,6 +125,11 @@ impl Cli {
                 // What the server needs to be reachable does not matter here.
                 let config = self.settings.load(true)?;
                 runtime()?.block_on(command.run(&config))
+            }
+            Command::Load(LoadCommand::Signaling(load)) => {
+                let run = signaling::run(load, Clock::system(), Entropy::from_system());
+                print(&runtime()?.block_on(run)?);
+                Ok(())
             }
         }
     }

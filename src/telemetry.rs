@@ -7,6 +7,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::model::id::{ConnectionId, ProjectId, SessionId};
+use crate::sfu::Leg;
 
 /// Sends the log of this process to standard error. Only the first call has an effect.
 pub fn init(config: &LogConfig) {
@@ -23,4 +25,19 @@ pub fn init(config: &LogConfig) {
 /// at `debug` only: paths name sessions, but never secrets.
 pub fn request_span<B>(request: &axum::http::Request<B>) -> Span {
     tracing::info_span!("request", method = %request.method(), path = request.uri().path())
+}
+
+/// The context of one live session.
+pub fn session_span(project: ProjectId, session: &SessionId) -> Span {
+    tracing::info_span!("session", project.id = %project, session.id = %session)
+}
+
+/// The context of one client in a session.
+pub fn connection_span(connection: ConnectionId) -> Span {
+    tracing::info_span!("connection", connection.id = %connection)
+}
+
+/// The context of one peer connection between a client and the SFU.
+pub fn peer_span(leg: Leg) -> Span {
+    tracing::info_span!("peer", peer.id = %leg)
 }

@@ -20,9 +20,12 @@ use crate::hub::Hub;
 use crate::hub::effect::{
     Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, SocketOpen, Ticket,
 };
+use crate::model::id::ConnectionId;
+use crate::sfu::Event;
 use crate::sfu::command::EngineEvent;
 use crate::sfu::negotiator::Negotiator;
 use crate::signaling::frame::Frame;
+use crate::telemetry;
 
 /// Inputs that may wait for the hub. When full, the websocket that wants to add one waits, and
 /// with it that client's TCP connection; nobody else.
@@ -287,6 +290,7 @@ impl HubDriver {
             self.media.command(command).await;
         }
         while let Some(event) = self.negotiator.poll_event() {
+            log_peer(&event);
             self.hub.handle_media(event, self.clock.now());
         }
     }
@@ -301,26 +305,36 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// One line for each thing an operator would tell a colleague.
 fn log(notice: &Notice) {
-    let (project, session) = (notice.project, &notice.session);
+    let _session = telemetry::session_span(notice.project, &notice.session).entered();
+    let of = |connection: &ConnectionId| telemetry::connection_span(*connection);
     match &notice.event {
         NoticeEvent::ConnectionCreated { connection, .. } => {
-            info!(project.id = %project, session.id = %session, connection.id = %connection, "Joined");
+            of(connection).in_scope(|| info!("Joined"));
         }
         NoticeEvent::ConnectionDestroyed { connection, reason } => {
-            info!(project.id = %project, session.id = %session, connection.id = %connection, reason, "Left");
+            of(connection).in_scope(|| info!(reason, "Left"));
         }
         NoticeEvent::StreamCreated { connection, stream } => {
-            info!(project.id = %project, session.id = %session, connection.id = %connection, stream.id = %stream, "Published");
+            of(connection).in_scope(|| info!(stream.id = %stream, "Published"));
         }
         NoticeEvent::StreamDestroyed {
             connection,
             stream,
             reason,
-        } => {
-            info!(project.id = %project, session.id = %session, connection.id = %connection, stream.id = %stream, reason, "Unpublished");
+        } => of(connection).in_scope(|| info!(stream.id = %stream, reason, "Unpublished")),
+        NoticeEvent::SessionEnded => info!("Session ended"),
+    }
+}
+
+/// What became of a peer connection.
+fn log_peer(event: &Event) {
+    match event {
+        Event::Connected { leg } => {
+            telemetry::peer_span(*leg).in_scope(|| debug!("Media connected"));
         }
-        NoticeEvent::SessionEnded => {
-            info!(project.id = %project, session.id = %session, "Session ended");
+        Event::Closed { leg, reason } => {
+            telemetry::peer_span(*leg).in_scope(|| info!(%reason, "Media connection given up"));
         }
+        Event::Offer { .. } | Event::Answer { .. } => {}
     }
 }

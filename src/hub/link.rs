@@ -324,6 +324,13 @@ impl Links {
         self.links.get(&id).map(|link| &link.stage)
     }
 
+    /// Whether a link has no websocket just now.
+    pub(super) fn is_away(&self, id: LinkId) -> bool {
+        self.links
+            .get(&id)
+            .is_some_and(|link| link.socket.is_none())
+    }
+
     /// Moves a link on.
     pub(super) fn advance(&mut self, id: LinkId, stage: Stage, config: &HubConfig) {
         if let Some(link) = self.links.get_mut(&id) {

@@ -139,7 +139,13 @@ impl Hub {
     /// The SFU has given the publisher's leg up.
     pub(super) fn publisher_closed(&mut self, publication: PublicationId) {
         if let Some((key, id)) = self.publications.remove(&publication) {
-            self.end_stream(key, id, reason::MEDIA);
+            // Who has lost the network, too, has lost both to it; the others hear one reason.
+            let session = self.session(key);
+            let owner = session.streams.get(&id).map(|stream| stream.owner);
+            let owner = owner.and_then(|owner| session.connections.get(&owner));
+            let away = owner.is_some_and(|owner| self.links.is_away(owner.link));
+            let reason = if away { reason::NETWORK } else { reason::MEDIA };
+            self.end_stream(key, id, reason);
         }
     }
 

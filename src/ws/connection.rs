@@ -1,13 +1,13 @@
 //! One websocket: its read loop and its write loop.
 
-use std::error::Error;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tracing::{Instrument, debug, debug_span, trace};
 
 use crate::driver::hub::{HubHandle, HubStopped, SocketHandle};
@@ -38,25 +38,41 @@ pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: WebSocket) {
         resumes = open.reconnect
     );
     async move {
-        let (sink, mut source) = socket.split();
+        let (mut sink, mut source) = socket.split();
         // Whichever loop ends first ends the other.
-        let closing = tokio::select! {
-            () = read(&handle, &mut source) => false,
-            closing = write(outbox, sink) => closing,
+        let end = tokio::select! {
+            end = read(&handle, &mut source) => end,
+            end = write(outbox, &mut sink) => end,
         };
         handle.lost().await;
-        if closing {
+        let closing = async {
+            match end {
+                End::Gone => return,
+                End::Violation(code) if sink.send(close(code)).await.is_err() => return,
+                End::Violation(_) | End::Closing => {}
+            }
             // Unread bytes would turn our close into a reset, and its code would be lost.
-            let rest = async { while let Some(Ok(_)) = source.next().await {} };
-            let _ = timeout(CLOSE_TIMEOUT, rest).await;
-        }
+            while let Some(Ok(_)) = source.next().await {}
+        };
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
     }
     .instrument(span)
     .await;
 }
 
+/// How a websocket came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There is nobody left to speak to.
+    Gone,
+    /// We have sent a close.
+    Closing,
+    /// The other side broke the rules; it is to be told with this code.
+    Violation(u16),
+}
+
 /// Passes frames to the hub until the websocket or the hub ends.
-async fn read(hub: &SocketHandle, source: &mut Source) {
+async fn read(hub: &SocketHandle, source: &mut Source) -> End {
     while let Some(message) = source.next().await {
         let told = match message {
             Ok(Message::Binary(bytes)) => pass_on(hub, &bytes).await,
@@ -66,32 +82,29 @@ async fn read(hub: &SocketHandle, source: &mut Source) {
                 debug!(code = frame.map(|f| f.code), "Closed by the client");
                 // Our half of the close handshake is written by the next read.
                 let _ = timeout(CLOSE_TIMEOUT, source.next()).await;
-                return;
-            }
-            Err(error) if is_too_long(&error) => {
-                debug!(%error, "Message too long");
-                // Where the next message begins is not known any more. The hub closes the
-                // websocket, so that the client does not come back with the same message.
-                if hub.malformed().await.is_ok() {
-                    std::future::pending::<()>().await;
-                }
-                return;
+                return End::Gone;
             }
             Err(error) => {
                 debug!(%error, "Websocket failed");
-                return;
+                return violation(error).map_or(End::Gone, End::Violation);
             }
         };
         if told.is_err() {
-            return;
+            return End::Gone;
         }
     }
+    End::Gone
 }
 
-/// Whether a message was longer than the limit.
-fn is_too_long(error: &axum::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(tungstenite::Error::Capacity(_)))
+/// The close code for what the other side did wrong (RFC 6455, 7.4.1), if it was its fault.
+fn violation(error: axum::Error) -> Option<u16> {
+    match *error.into_inner().downcast().ok()? {
+        Error::Capacity(_) => Some(close_code::SIZE),
+        Error::Utf8(_) => Some(close_code::INVALID),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some(close_code::PROTOCOL),
+        _ => None,
+    }
 }
 
 async fn pass_on(hub: &SocketHandle, bytes: &[u8]) -> Result<(), HubStopped> {
@@ -104,8 +117,8 @@ async fn pass_on(hub: &SocketHandle, bytes: &[u8]) -> Result<(), HubStopped> {
     }
 }
 
-/// Sends what the hub queues until it lets go of the websocket. Returns whether a close was sent.
-async fn write(mut outbox: OutboxReader, mut sink: Sink) -> bool {
+/// Sends what the hub queues until it lets go of the websocket.
+async fn write(mut outbox: OutboxReader, sink: &mut Sink) -> End {
     while let Some(outgoing) = outbox.next().await {
         let (message, last) = match outgoing {
             Outgoing::Frame(frame) => (Message::Binary(frame), false),
@@ -120,19 +133,19 @@ async fn write(mut outbox: OutboxReader, mut sink: Sink) -> bool {
             Ok::<_, axum::Error>(())
         };
         match timeout(WRITE_TIMEOUT, sent).await {
-            Ok(Ok(())) if last => return true,
+            Ok(Ok(())) if last => return End::Closing,
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 trace!(%error, "Websocket failed while writing");
-                return false;
+                return End::Gone;
             }
             Err(_) => {
                 debug!("Client does not read; websocket dropped");
-                return false;
+                return End::Gone;
             }
         }
     }
-    false
+    End::Gone
 }
 
 fn close(code: u16) -> Message {

@@ -11,6 +11,10 @@ use uuid::Uuid;
 use crate::driver::hub::HubHandle;
 use crate::hub::effect::SocketOpen;
 
+/// Bytes that each websocket keeps for what comes in: most frames are shorter, and ten thousand
+/// idle clients must not cost a gigabyte. Longer frames grow it while they arrive.
+const READ_BUFFER_LEN: usize = 4 * 1024;
+
 /// Accepts websockets for the hub, and knows when all of them have ended.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -37,6 +41,7 @@ impl Endpoint {
         upgrade
             .max_message_size(self.max_frame)
             .max_frame_size(self.max_frame)
+            .read_buffer_size(READ_BUFFER_LEN)
             .on_failed_upgrade(|error| debug!(%error, "Websocket upgrade failed"))
             .on_upgrade(move |socket| tasks.track_future(connection::serve(hub, open, socket)))
     }

@@ -10,12 +10,6 @@ const call = useCall();
 const { createSession, join } = call;
 let proxy;
 
-before(async () => {
-  proxy = await startProxy(call.parlor.url);
-});
-
-after(() => proxy?.stop());
-
 /** Ana reaches the server through the proxy, Ben directly; both see each other. */
 async function callThroughProxy() {
   const sessionId = await createSession();
@@ -28,6 +22,12 @@ async function callThroughProxy() {
 }
 
 describe("a websocket that is cut", () => {
+  before(async () => {
+    proxy = await startProxy(call.parlor.url);
+  });
+
+  after(() => proxy?.stop());
+
   test("is resumed, and nobody else notices", async () => {
     const { ana, ben, anas, bens } = await callThroughProxy();
     proxy.cut();
@@ -58,6 +58,17 @@ describe("a websocket that is cut", () => {
     const received = (await ana.events("signal")).filter(({ from }) => from === ben.id);
     assert.deepEqual(received.map(({ data }) => data), sent);
     assert.equal((await ben.events("signal")).filter(({ from }) => from === ana.id).length, 1);
+  });
+
+  test("by a browser without network is resumed when the network is back", async () => {
+    const { ana, ben, anas, bens } = await callThroughProxy();
+    await ana.page.context().setOffline(true);
+    await ana.event("sessionReconnecting");
+    assert.equal(await ben.call("signal", { data: "are you there?" }), null);
+    await ana.page.context().setOffline(false);
+    await ana.event("sessionReconnected");
+    await ana.event("signal", { data: "are you there?", from: ben.id });
+    await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
   });
 
   test("for good ends the connection, and both sides learn that it was the network", async () => {

@@ -24,7 +24,6 @@ struct Call {
 impl Call {
     /// Negotiates both legs; nothing has been sent yet.
     fn new(link: Link, seed: u64) -> Self {
-        println!("seed {seed}");
         // The machine's time is only where virtual time begins.
         #[expect(
             clippy::disallowed_methods,
@@ -170,6 +169,7 @@ fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_i
         loss: 0.02,
     };
     for seed in 1..=3 {
+        println!("seed {seed}");
         let mut call = connected_call(link, seed);
         call.talk(Duration::from_secs(10));
         let (audio, video) = call.finish();
@@ -178,8 +178,15 @@ fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_i
         let missing: Vec<_> = (first..video)
             .filter(|number| !seen.video.received.contains(number))
             .collect();
-        assert!(call.net.lost > 50, "the network lost {}", call.net.lost);
-        assert!(missing.is_empty(), "video packets missing: {missing:?}");
+        assert!(
+            call.net.lost > 50,
+            "seed {seed}: the network lost {}",
+            call.net.lost
+        );
+        assert!(
+            missing.is_empty(),
+            "seed {seed}: video packets missing: {missing:?}"
+        );
         let heard = seen.audio.received.range(..audio).count() as f64 / f64::from(audio);
         assert!(heard > 0.9, "{heard} of the audio arrived");
         let keys = call.publisher.0.key_frames_sent;

@@ -1,6 +1,7 @@
-//! The media half from outside: real SRTP, invented time, no sockets.
+//! The media half from outside: real SRTP, invented time, no sockets but in `worker`.
 
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod allocations;
 mod call;
@@ -11,4 +12,5 @@ mod peer;
 mod repair;
 mod sfu;
 mod simnet;
+mod worker;
 mod world;

@@ -274,10 +274,10 @@ impl Peer {
             match tagged.message {
                 RTCMessage::RtpPacket(_, packet) => self.count(&packet),
                 RTCMessage::RtcpPacket(_, packets) => {
-                    let pli = |p: &Box<dyn rtc::rtcp::Packet>| {
+                    let pli = |p: &dyn rtc::rtcp::Packet| {
                         p.as_any().is::<rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication>()
                     };
-                    self.key_frame_wanted |= packets.iter().any(pli);
+                    self.key_frame_wanted |= packets.iter().any(|p| pli(&**p));
                 }
                 _ => {}
             }

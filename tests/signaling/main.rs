@@ -1,10 +1,16 @@
 //! Clients of the real server over real websockets: join, signal, resume, refusals, shutdown.
 //! What the hub decides in detail is tested next to the hub.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod bootstrap;
+
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
 
 use serde_json::json;
 use support::{TestClient, TestServer};
@@ -117,24 +123,41 @@ async fn what_is_no_frame_ends_that_websocket_only() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_ends_that_connection_and_tells_the_client_not_to_come_back() {
+async fn what_is_longer_than_the_limit_closes_that_websocket_and_no_other() {
     let server = TestServer::start().await;
     let mut ana = joined(&server, "room").await;
     let mut ben = joined(&server, "room").await;
     ben.send(Message::Binary(vec![0; 256 * 1024 + 1].into()))
         .await;
-    assert_eq!(ben.closed().await, Some(1003));
-    ana.event("deleted", &ben.id.to_string()).await;
+    assert_eq!(ben.closed().await, Some(1009));
+    assert_eq!(ana.signal("still", "here").await, "200");
     server.shutdown().await;
 }
 
 #[tokio::test]
 async fn shutdown_closes_websockets_for_good_and_leaves_nothing_running() {
     let server = TestServer::start().await;
-    let url = server.url.clone();
+    let (url, media) = (server.url.clone(), server.media_addr());
     let mut client = joined(&server, "room").await;
     let (_, code) = tokio::join!(server.shutdown(), client.closed());
     assert_eq!(code, Some(1011), "the client must not try to resume");
     let gone = reqwest::get(&url).await.unwrap_err();
     assert!(gone.is_connect(), "{gone}");
+    UdpSocket::bind(media).expect("the media port is free again");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_request_does_not_stop_the_shutdown() {
+    let server = TestServer::start_with(|config| {
+        config.limits.shutdown = Duration::from_millis(500);
+    })
+    .await;
+    let media = server.media_addr();
+    let mut slow = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    slow.write_all(b"POST /logging/ClientEvent HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        .unwrap();
+    // An answer to a later request: by then the slow one has been read as far as it goes.
+    server.join("room").await;
+    server.shutdown().await;
+    UdpSocket::bind(media).expect("the rest was closed in order");
 }

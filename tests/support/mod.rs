@@ -1,5 +1,6 @@
 //! A server inside the test's process, and a client that speaks its signaling.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -23,6 +24,7 @@ pub(crate) struct TestServer {
     app: App,
     pub(crate) url: String,
     pub(crate) key: String,
+    #[allow(dead_code, reason = "not every test signs requests")]
     pub(crate) secret: String,
     http: reqwest::Client,
     _data: TempDir,
@@ -31,6 +33,11 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts one on ports that the kernel picks.
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts one with other settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let flags = vec![
             ("http.listen", "127.0.0.1:0".into()),
@@ -42,7 +49,9 @@ impl TestServer {
             flags,
             ..Sources::default()
         };
-        let app = App::start(Config::load(&sources).unwrap()).await.unwrap();
+        let mut config = Config::load(&sources).unwrap();
+        change(&mut config);
+        let app = App::start(config).await.unwrap();
         let project = app.playground().unwrap();
         Self {
             url: app.url(),
@@ -52,6 +61,11 @@ impl TestServer {
             app,
             _data: data,
         }
+    }
+
+    /// Where media arrives.
+    pub(crate) fn media_addr(&self) -> SocketAddr {
+        self.app.media_addr()
     }
 
     /// A named session and a token for it, as the demo page gets them: `(session, token)`.
@@ -195,6 +209,8 @@ impl TestClient {
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         loop {
             if let Message::Close(frame) = self.message().await {
+                // The next read answers it.
+                let _ = self.socket().next().await;
                 return frame.map(|frame| frame.code.into());
             }
         }

@@ -1,6 +1,8 @@
 //! The websocket as RFC 6455 wants it, asked of the running server with hand-made bytes: what may
 //! be fragmented, what may not, and with which code the server closes on what it cannot accept.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod server;
 mod wire;
 
@@ -29,8 +31,14 @@ fn rumor_ping() -> Frame {
 /// Each case: what it shows, the frames, what must follow.
 fn cases() -> Vec<(&'static str, Vec<Frame>, Expect)> {
     use Expect::{Close, Pong};
-    let part = |opcode, bytes: &[u8], fin| Frame { fin, ..Frame::new(opcode, bytes) };
-    let pong = |payload: &[u8]| Reply { opcode: PONG, payload: payload.to_vec() };
+    let part = |opcode, bytes: &[u8], fin| Frame {
+        fin,
+        ..Frame::new(opcode, bytes)
+    };
+    let pong = |payload: &[u8]| Reply {
+        opcode: PONG,
+        payload: payload.to_vec(),
+    };
     vec![
         ("one whole message", vec![rumor_ping()], Pong(vec![])),
         (
@@ -65,31 +73,87 @@ fn cases() -> Vec<(&'static str, Vec<Frame>, Expect)> {
             vec![Frame::new(PING, &[7; 125]), rumor_ping()],
             Pong(vec![pong(&[7; 125])]),
         ),
-        ("an unasked pong", vec![Frame::new(PONG, b"?"), rumor_ping()], Pong(vec![])),
-        ("a ping that is too long", vec![Frame::new(PING, &[7; 126])], Close(1002)),
-        ("a ping in fragments", vec![part(PING, b"x", false)], Close(1002)),
-        ("a reserved bit", vec![Frame { reserved: 0x40, ..rumor_ping() }], Close(1002)),
-        ("a reserved data opcode", vec![Frame::new(3, b"")], Close(1002)),
-        ("a reserved control opcode", vec![Frame::new(11, b"")], Close(1002)),
-        ("a frame without a mask", vec![Frame { masked: false, ..rumor_ping() }], Close(1002)),
-        ("a continuation of nothing", vec![Frame::new(CONTINUATION, b"x")], Close(1002)),
+        (
+            "an unasked pong",
+            vec![Frame::new(PONG, b"?"), rumor_ping()],
+            Pong(vec![]),
+        ),
+        (
+            "a ping that is too long",
+            vec![Frame::new(PING, &[7; 126])],
+            Close(1002),
+        ),
+        (
+            "a ping in fragments",
+            vec![part(PING, b"x", false)],
+            Close(1002),
+        ),
+        (
+            "a reserved bit",
+            vec![Frame {
+                reserved: 0x40,
+                ..rumor_ping()
+            }],
+            Close(1002),
+        ),
+        (
+            "a reserved data opcode",
+            vec![Frame::new(3, b"")],
+            Close(1002),
+        ),
+        (
+            "a reserved control opcode",
+            vec![Frame::new(11, b"")],
+            Close(1002),
+        ),
+        (
+            "a frame without a mask",
+            vec![Frame {
+                masked: false,
+                ..rumor_ping()
+            }],
+            Close(1002),
+        ),
+        (
+            "a continuation of nothing",
+            vec![Frame::new(CONTINUATION, b"x")],
+            Close(1002),
+        ),
         (
             "a message inside a message",
             vec![part(BINARY, b"x", false), rumor_ping()],
             Close(1002),
         ),
-        ("text that is not UTF-8", vec![Frame::new(TEXT, &[0xc3, 0x28])], Close(1007)),
+        (
+            "text that is not UTF-8",
+            vec![Frame::new(TEXT, &[0xc3, 0x28])],
+            Close(1007),
+        ),
         ("text", vec![Frame::new(TEXT, b"hello")], Close(1003)),
-        ("a message that is no Rumor frame", vec![Frame::new(BINARY, b"hello")], Close(1003)),
-        ("an empty message", vec![Frame::new(BINARY, b"")], Close(1003)),
+        (
+            "a message that is no Rumor frame",
+            vec![Frame::new(BINARY, b"hello")],
+            Close(1003),
+        ),
+        (
+            "an empty message",
+            vec![Frame::new(BINARY, b"")],
+            Close(1003),
+        ),
         (
             "a message that is too long",
-            vec![Frame { declared_len: Some(TOO_LONG as u64), ..Frame::new(BINARY, b"") }],
+            vec![Frame {
+                declared_len: Some(TOO_LONG as u64),
+                ..Frame::new(BINARY, b"")
+            }],
             Close(1009),
         ),
         (
             "a length that no machine has",
-            vec![Frame { declared_len: Some(u64::MAX >> 1), ..Frame::new(BINARY, b"") }],
+            vec![Frame {
+                declared_len: Some(u64::MAX >> 1),
+                ..Frame::new(BINARY, b"")
+            }],
             Close(1009),
         ),
         (
@@ -99,9 +163,21 @@ fn cases() -> Vec<(&'static str, Vec<Frame>, Expect)> {
                 .collect(),
             Close(1009),
         ),
-        ("a close", vec![Frame::new(CLOSE, &1000u16.to_be_bytes())], Close(1000)),
-        ("a close of one byte", vec![Frame::new(CLOSE, &[3])], Close(1002)),
-        ("a close with a code for nobody", vec![Frame::new(CLOSE, &1005u16.to_be_bytes())], Close(1002)),
+        (
+            "a close",
+            vec![Frame::new(CLOSE, &1000u16.to_be_bytes())],
+            Close(1000),
+        ),
+        (
+            "a close of one byte",
+            vec![Frame::new(CLOSE, &[3])],
+            Close(1002),
+        ),
+        (
+            "a close with a code for nobody",
+            vec![Frame::new(CLOSE, &1005u16.to_be_bytes())],
+            Close(1002),
+        ),
         (
             "a close with a reason that is not UTF-8",
             vec![Frame::new(CLOSE, &[0x03, 0xe8, 0xc3, 0x28])],
@@ -143,7 +219,10 @@ fn a_message_may_arrive_byte_by_byte() {
         socket.write(&[byte]);
     }
     let replies = socket.replies(true);
-    assert_eq!(replies.last().map(|r| &r.payload[..]), Some(&RUMOR_PONG[..]));
+    assert_eq!(
+        replies.last().map(|r| &r.payload[..]),
+        Some(&RUMOR_PONG[..])
+    );
 }
 
 #[test]

@@ -4,31 +4,31 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-pub const CONTINUATION: u8 = 0;
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 /// How long the server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One frame, right or wrong.
 #[derive(Debug, Clone)]
-pub struct Frame {
-    pub fin: bool,
-    pub reserved: u8,
-    pub opcode: u8,
-    pub masked: bool,
+pub(crate) struct Frame {
+    pub(crate) fin: bool,
+    pub(crate) reserved: u8,
+    pub(crate) opcode: u8,
+    pub(crate) masked: bool,
     /// What the length field says when it is not the truth.
-    pub declared_len: Option<u64>,
-    pub payload: Vec<u8>,
+    pub(crate) declared_len: Option<u64>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
     /// A whole, correct frame.
-    pub fn new(opcode: u8, payload: &[u8]) -> Self {
+    pub(crate) fn new(opcode: u8, payload: &[u8]) -> Self {
         Self {
             fin: true,
             reserved: 0,
@@ -39,7 +39,7 @@ impl Frame {
         }
     }
 
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mask = if self.masked { 0x80 } else { 0 };
         let mut bytes = vec![u8::from(self.fin) << 7 | self.reserved | self.opcode];
         match self.declared_len.unwrap_or(self.payload.len() as u64) {
@@ -57,7 +57,13 @@ impl Frame {
         if self.masked {
             bytes.extend(key);
         }
-        let masked = |(i, byte): (usize, &u8)| if self.masked { byte ^ key[i % 4] } else { *byte };
+        let masked = |(i, byte): (usize, &u8)| {
+            if self.masked {
+                byte ^ key[i % 4]
+            } else {
+                *byte
+            }
+        };
         bytes.extend(self.payload.iter().enumerate().map(masked));
         bytes
     }
@@ -65,24 +71,27 @@ impl Frame {
 
 /// One frame from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub opcode: u8,
-    pub payload: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) opcode: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Reply {
     /// The code, if this is a close.
-    pub fn close_code(&self) -> Option<u16> {
-        let code = self.payload.first_chunk().filter(|_| self.opcode == CLOSE)?;
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        let code = self
+            .payload
+            .first_chunk()
+            .filter(|_| self.opcode == CLOSE)?;
         Some(u16::from_be_bytes(*code))
     }
 }
 
-pub struct Socket(TcpStream);
+pub(crate) struct Socket(TcpStream);
 
 impl Socket {
     /// Upgrades, and sends the Rumor CONNECT with which every client begins.
-    pub fn open(server: SocketAddr) -> Self {
+    pub(crate) fn open(server: SocketAddr) -> Self {
         let mut stream = TcpStream::connect(server).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -109,16 +118,16 @@ impl Socket {
     }
 
     /// Whether the frame could be written: the server may have closed before.
-    pub fn send(&mut self, frame: &Frame) -> bool {
+    pub(crate) fn send(&mut self, frame: &Frame) -> bool {
         self.0.write_all(&frame.encode()).is_ok()
     }
 
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }
 
     /// What the server says, up to its first binary message or its close.
-    pub fn replies(&mut self, until_binary: bool) -> Vec<Reply> {
+    pub(crate) fn replies(&mut self, until_binary: bool) -> Vec<Reply> {
         let mut replies = Vec::new();
         while let Ok(reply) = self.reply() {
             let last = reply.opcode == CLOSE || until_binary && reply.opcode == BINARY;
@@ -143,7 +152,10 @@ impl Socket {
         };
         let mut payload = vec![0; len];
         self.0.read_exact(&mut payload)?;
-        Ok(Reply { opcode: head[0] & 0x0f, payload })
+        Ok(Reply {
+            opcode: head[0] & 0x0f,
+            payload,
+        })
     }
 }
 

@@ -281,6 +281,24 @@ fn a_lost_publisher_leg_ends_the_stream_and_a_lost_subscriber_leg_the_subscripti
 }
 
 #[test]
+fn media_that_ends_while_its_owner_is_away_was_lost_to_the_network() {
+    let mut world = World::new(MediaMode::Routed);
+    let mut alice = world.join(Role::Publisher);
+    let mut bob = world.join(Role::Publisher);
+    let (stream, publication) = world.publish_routed(&mut alice);
+    world.events(&mut bob);
+    world.cut(&alice);
+    // What a client does that has given up resuming.
+    world.media_says(Event::Closed {
+        leg: Leg::Publisher(publication),
+        reason: CloseReason::PeerClosed,
+    });
+    let events = world.events(&mut bob);
+    assert_eq!(heads(&events), [format!("deleted /stream/{stream}")]);
+    assert_eq!(events[0].reason.as_deref(), Some("networkDisconnected"));
+}
+
+#[test]
 fn a_leg_that_never_came_up_concerns_its_publisher_only() {
     let mut world = World::new(MediaMode::Routed);
     let mut alice = world.join(Role::Publisher);

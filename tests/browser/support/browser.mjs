@@ -28,11 +28,12 @@ export function startBrowser() {
 
 /** One participant: a page with the application, connected when `token` is given. */
 export class Participant {
-  static async open({ browser, site, parlor, sessionId, token, options }) {
+  static async open({ browser, site, parlor, sessionId, token, options, properties }) {
     const context = await browser.newContext();
     const page = await context.newPage();
     const participant = new Participant(page);
     page.on("pageerror", (error) => participant.errors.push(error));
+    if (properties) await page.addInitScript((value) => (globalThis.OTProperties = value), properties);
     await page.goto(site.url);
     await participant.call("init", parlor.api_key, sessionId, parlor.url, options);
     if (token) {

@@ -21,8 +21,11 @@ export function useCall(options = {}) {
         ),
       ),
 
-    /** A page that is not connected yet; `url` is where it believes the server to be. */
-    async open(sessionId, { token, url, initOptions } = {}) {
+    /**
+     * A page that is not connected yet; `url` is where it believes the server to be, `properties`
+     * are its `OTProperties`.
+     */
+    async open(sessionId, { token, url, initOptions, properties } = {}) {
       const { browser, site, parlor } = call;
       const participant = await Participant.open({
         browser,
@@ -31,6 +34,7 @@ export function useCall(options = {}) {
         sessionId,
         token,
         options: initOptions,
+        properties,
       });
       open.push(participant);
       return participant;

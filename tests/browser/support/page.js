@@ -126,10 +126,19 @@ const app = {
     return ports;
   },
 
-  signal: (message) =>
-    settle((done) =>
-      session.signal({ ...message, to: message.to ? connections.get(message.to) : undefined }, done),
-    ),
+  /** The codecs of all video that arrives, such as `video/VP8`. */
+  async videoCodecs() {
+    const reports = await Promise.all(peers.map((peer) => peer.getStats()));
+    return reports.flatMap((report) =>
+      [...report.values()]
+        .filter(({ type, kind, codecId }) => type === "inbound-rtp" && kind === "video" && codecId)
+        .map(({ codecId }) => report.get(codecId).mimeType),
+    );
+  },
+
+  // The client refuses a `to` that is there but undefined.
+  signal: ({ to, ...message }) =>
+    settle((done) => session.signal(to ? { ...message, to: connections.get(to) } : message, done)),
   isMuted: () => !publisher.stream.hasAudio,
   forceMuteStream: (id) => settled(session.forceMuteStream(streams.get(id))),
   forceMuteAll: (excluded = []) =>
