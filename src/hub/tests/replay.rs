@@ -4,12 +4,15 @@
 //! all, must have the shape of what the recorded server said: status class, method, resource and
 //! keys. [`EXCEPTIONS`] lists where we differ, and why.
 
+mod exceptions;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::exceptions::EXCEPTIONS;
 use crate::clock::{Clock, Epoch};
 use crate::entropy::Entropy;
 use crate::hub::Hub;
@@ -50,153 +53,6 @@ const TRANSCRIPTS: [(&str, &str); 18] = transcripts![
     "session-migration",
     "signals-moderation-archives-captions",
     "single-peer-connection",
-];
-
-const SIGNALS: &str = "signals-moderation-archives-captions";
-
-/// Where we answer otherwise: transcript, beginning of the difference, reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    (
-        "adaptive-routing",
-        "",
-        "adaptive sessions stay routed, which is allowed (13.10)",
-    ),
-    (
-        "error-replies",
-        "c",
-        "the recorded server was told to refuse what was right",
-    ),
-    ("error-replies", "event", "the recording leaves events out"),
-    (
-        "publisher-audio-fallback",
-        "event c1 updated /stream/subscriber",
-        "a warning is lifted only if there was one",
-    ),
-    (
-        "publisher-audio-fallback",
-        "event c1 update /stream/subscriber",
-        "video is switched on only if it was off",
-    ),
-    (
-        "publisher-audio-fallback",
-        "event c3 updated /stream/subscriber",
-        "a warning is lifted only if there was one",
-    ),
-    (
-        "publisher-audio-fallback",
-        "event c4 updated /stream/channel",
-        "one congested way of several is no change of the stream",
-    ),
-    (
-        "routed-sender-stats",
-        "event c1 data",
-        "the recorded server adds statistics of its own, which is optional (12.3)",
-    ),
-    (
-        "routed-sfu-reoffer",
-        "event c1 offer",
-        "the recorded SFU was told to offer again",
-    ),
-    (
-        "routed-simulcast-enabled-later",
-        "event c2 generateoffer",
-        "the recorded server was told to switch simulcast on later",
-    ),
-    (
-        "routed-subscriber-channel-updates",
-        "event c1 update",
-        "the recorded server was told to complain about quality",
-    ),
-    (
-        "session-migration",
-        "c3",
-        "there is nowhere to migrate to: one server",
-    ),
-    (
-        "session-migration",
-        "c4",
-        "there is nowhere to migrate to: one server",
-    ),
-    (
-        "session-migration",
-        "event",
-        "there is nowhere to migrate to: one server",
-    ),
-    (
-        "reconnect-socket-killed",
-        "event c1 signal",
-        "a signal of the recorded server's REST API",
-    ),
-    (
-        "reconnect-socket-killed",
-        "event c2 signal",
-        "a signal of the recorded server's REST API",
-    ),
-    (
-        SIGNALS,
-        "event c1 signal",
-        "signals of the recorded server's REST API",
-    ),
-    (
-        SIGNALS,
-        "event c1 created /archive",
-        "an archive that REST started",
-    ),
-    (
-        SIGNALS,
-        "event c1 updated /archive",
-        "an archive that REST stopped",
-    ),
-    (
-        SIGNALS,
-        "event c1 updated /stream:",
-        "a name and an archive that REST set",
-    ),
-    (
-        SIGNALS,
-        "event c2 signal",
-        "signals of the recorded server's REST API",
-    ),
-    (
-        SIGNALS,
-        "event c2 created /archive",
-        "an archive that REST started",
-    ),
-    (
-        SIGNALS,
-        "event c2 updated /archive",
-        "an archive that REST stopped",
-    ),
-    (
-        SIGNALS,
-        "event c2 updated /stream:",
-        "a name and an archive that REST set",
-    ),
-    (
-        SIGNALS,
-        "event c3 signal",
-        "signals of the recorded server's REST API",
-    ),
-    (
-        SIGNALS,
-        "event c3 created /archive",
-        "an archive that REST started",
-    ),
-    (
-        SIGNALS,
-        "event c3 updated /archive",
-        "an archive that REST stopped",
-    ),
-    (
-        SIGNALS,
-        "event c3 updated /stream:",
-        "a name and an archive that REST set",
-    ),
-    (
-        SIGNALS,
-        "event c1 data",
-        "a caption that the recorded server made up",
-    ),
 ];
 
 #[test]
@@ -548,8 +404,10 @@ impl Replay {
             if count(RECORDED) != count(OURS) {
                 let (client, (method, shape, keys)) = key;
                 let (then, now) = (count(RECORDED), count(OURS));
-                let what = format!("event {client} {method} {shape}");
-                found.push(format!("{what}: {then} then, {now} now: {keys:?}"));
+                let what = format!("event {method} {shape}");
+                found.push(format!(
+                    "{what} to {client}: {then} then, {now} now: {keys:?}"
+                ));
             }
         }
         found.into_iter()
