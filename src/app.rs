@@ -101,6 +101,7 @@ impl App {
             config: Arc::clone(&config),
             db: db.clone(),
             admissions,
+            hub: hub.clone(),
             websockets: websockets.clone(),
             clock,
             entropy: SharedEntropy::new(entropy),

@@ -17,18 +17,19 @@ use super::media::MediaHandle;
 use super::outbox::{Outbox, OutboxError, OutboxLimits, OutboxReader, outbox};
 use crate::clock::Clock;
 use crate::hub::Hub;
+use crate::hub::call::{Answer, Call, CallError};
 use crate::hub::effect::{
     Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, SocketOpen, Ticket,
 };
-use crate::model::id::ConnectionId;
+use crate::model::id::{ConnectionId, SessionId};
 use crate::sfu::Event;
 use crate::sfu::command::EngineEvent;
 use crate::sfu::negotiator::Negotiator;
 use crate::signaling::frame::Frame;
 use crate::telemetry;
 
-/// Inputs that may wait for the hub. When full, the websocket that wants to add one waits, and
-/// with it that client's TCP connection; nobody else.
+/// Inputs that may wait for the hub. When full, the websocket or REST call that wants to add one
+/// waits, and with it that client's TCP connection; nobody else.
 const MAILBOX_LEN: usize = 1024;
 
 /// Whoever waits for the hub to be gone, on the way down.
@@ -51,12 +52,17 @@ enum Input {
     Lost {
         socket: SocketKey,
     },
+    Call {
+        session: SessionId,
+        call: Call,
+        reply: oneshot::Sender<Result<Answer, CallError>>,
+    },
     Shutdown {
         done: Stopped,
     },
 }
 
-/// A handle to the hub's task, for whoever accepts websockets.
+/// A handle to the hub's task, for whoever accepts websockets or calls for a back end.
 #[derive(Debug, Clone)]
 pub struct HubHandle {
     mailbox: mpsc::Sender<Input>,
@@ -76,7 +82,32 @@ pub struct SocketHandle {
 #[error("the hub has stopped")]
 pub struct HubStopped;
 
+/// Why a call has no answer.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub enum CallFailure {
+    /// The hub says no.
+    #[error(transparent)]
+    Refused(#[from] CallError),
+    /// There is no hub any more.
+    #[error(transparent)]
+    Stopped(#[from] HubStopped),
+}
+
 impl HubHandle {
+    /// Asks for something in a session, which must exist; waits while the hub's mailbox is full.
+    /// When this returns, the clients concerned have not necessarily been told yet.
+    pub async fn call(&self, session: &SessionId, call: Call) -> Result<Answer, CallFailure> {
+        let (reply, answer) = oneshot::channel();
+        let session = session.clone();
+        let input = Input::Call {
+            session,
+            call,
+            reply,
+        };
+        self.mailbox.send(input).await.map_err(|_| HubStopped)?;
+        Ok(answer.await.map_err(|_| HubStopped)??)
+    }
+
     /// Registers a new websocket; frames for it come out of the returned reader.
     pub async fn open(&self, open: SocketOpen) -> Result<(SocketHandle, OutboxReader), HubStopped> {
         let key = SocketKey(self.next_socket.fetch_add(1, Ordering::Relaxed));
@@ -225,6 +256,15 @@ impl HubDriver {
             Input::Lost { socket } => {
                 self.outboxes.remove(&socket);
                 self.hub.handle_socket_closed(socket, now);
+            }
+            Input::Call {
+                session,
+                call,
+                reply,
+            } => {
+                let answer = self.hub.handle_call(&session, call, now);
+                // Whoever asked may have gone; what was asked is done all the same.
+                let _ = reply.send(answer);
             }
             Input::Shutdown { done } => {
                 self.hub.shutdown(now);

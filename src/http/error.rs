@@ -13,7 +13,10 @@ use serde::Serialize;
 use tracing::{debug, error};
 
 use crate::db::DbError;
+use crate::driver::hub::CallFailure;
+use crate::hub::call::CallError;
 use crate::model::session::SessionError;
+use crate::model::signal::InvalidSignal;
 
 /// Why a REST call is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -25,15 +28,34 @@ pub enum ApiError {
     /// is no 401.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// There is no such path or thing.
+    /// There is no such path.
     #[error("Not found")]
     NotFound,
+    /// There is such a path, but not the thing it names.
+    #[error("Not found. There is no such {0}.")]
+    Missing(&'static str),
+    /// There is nobody in the session to hear a signal.
+    #[error("Not found. No clients are actively connected to the OpenTok session.")]
+    NobodyConnected,
+    /// What cannot be a stream's id. SDKs know 408 for this, strange as it is
+    /// (`protocol/rest.md`, 8.2).
+    #[error("Invalid stream ID")]
+    InvalidStreamId,
+    /// A signal says nothing.
+    #[error("Signal payload 'data' must be set")]
+    SignalWithoutData,
+    /// A signal says too much.
+    #[error("{0}")]
+    SignalTooLong(InvalidSignal),
     /// There is such a path, but not for this method.
     #[error("Method not allowed")]
     MethodNotAllowed,
     /// The body is larger than the configured limit.
     #[error("Request body too large")]
     TooLarge,
+    /// The API has it and we do not.
+    #[error("{0} is not supported by this server")]
+    Unsupported(&'static str),
     /// It may work later.
     #[error("Service unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
@@ -46,13 +68,23 @@ impl ApiError {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::SignalWithoutData => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::Missing(_) | Self::NobodyConnected => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InvalidStreamId => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge | Self::SignalTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The platform's own number for it, where one is known (`protocol/rest.md`, 3).
+    fn code(&self) -> i32 {
+        match self {
+            Self::SignalWithoutData => 15_202,
+            _ => GENERIC,
         }
     }
 
@@ -71,6 +103,35 @@ impl ApiError {
 impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         Self::Invalid(error.to_string())
+    }
+}
+
+impl From<InvalidSignal> for ApiError {
+    fn from(invalid: InvalidSignal) -> Self {
+        match invalid {
+            InvalidSignal::TypeCharacters => Self::Invalid(invalid.to_string()),
+            InvalidSignal::TypeTooLong | InvalidSignal::DataTooLong => Self::SignalTooLong(invalid),
+        }
+    }
+}
+
+impl From<CallFailure> for ApiError {
+    fn from(failure: CallFailure) -> Self {
+        match failure {
+            CallFailure::Refused(refused) => refused.into(),
+            CallFailure::Stopped(stopped) => Self::Unavailable(stopped.into()),
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NobodyConnected => Self::NobodyConnected,
+            CallError::NoSuchConnection => Self::Missing("connection"),
+            CallError::NoSuchStream => Self::Missing("stream"),
+            CallError::NoSuchItem(_) => Self::Invalid(error.to_string()),
+        }
     }
 }
 
@@ -118,7 +179,7 @@ impl Format {
         error.log();
         let message = error.to_string();
         let body = Body {
-            code: GENERIC,
+            code: error.code(),
             message: &message,
             description: &message,
         };

@@ -3,13 +3,20 @@
 
 pub mod auth;
 pub mod bootstrap;
+pub mod connections;
 pub mod demo;
 pub mod error;
+pub mod members;
+pub mod moderation;
 pub mod normalize;
 pub mod page;
 pub mod params;
 pub mod router;
 pub mod sessions;
+pub mod signals;
+pub mod streams;
+pub mod target;
+pub mod unsupported;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::driver::admission::Admissions;
+use crate::driver::hub::HubHandle;
 use crate::entropy::Entropy;
 use crate::ws;
 
@@ -33,6 +41,8 @@ pub struct AppState {
     pub db: Db,
     /// Decides who may join.
     pub admissions: Admissions,
+    /// Knows what is going on in sessions.
+    pub hub: HubHandle,
     /// Accepts websockets.
     pub websockets: ws::Endpoint,
     /// Tells the time.
@@ -62,6 +72,12 @@ impl AppState {
 impl FromRef<AppState> for Db {
     fn from_ref(state: &AppState) -> Self {
         state.db.clone()
+    }
+}
+
+impl FromRef<AppState> for HubHandle {
+    fn from_ref(state: &AppState) -> Self {
+        state.hub.clone()
     }
 }
 

@@ -23,16 +23,10 @@ impl Params {
         self.0.get(&canonical(name)).map(String::as_str)
     }
 
-    /// Reads a body, as large as the router's body limit allows.
+    /// Reads a body.
     pub async fn read(request: Request) -> Result<Self, ApiError> {
         let kind = Kind::of(request.headers());
-        let body = Bytes::from_request(request, &())
-            .await
-            .map_err(|rejection| match rejection.into_response().status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
-                _ => ApiError::Invalid("Request body incomplete".to_owned()),
-            })?;
-        Self::parse(kind, &body)
+        Self::parse(kind, &body(request).await?)
     }
 
     fn parse(kind: Kind, body: &[u8]) -> Result<Self, ApiError> {
@@ -93,7 +87,18 @@ impl Params {
     }
 }
 
-fn canonical(name: &str) -> String {
+/// All of a body, which may be as large as the router's limit allows.
+pub(super) async fn body(request: Request) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+            _ => ApiError::Invalid("Request body incomplete".to_owned()),
+        })
+}
+
+/// What all spellings of a name have in common.
+pub(super) fn canonical(name: &str) -> String {
     let significant = name.chars().filter(|c| *c != '_');
     significant.map(|c| c.to_ascii_lowercase()).collect()
 }

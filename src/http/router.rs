@@ -7,7 +7,7 @@ use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use tower::Layer;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
@@ -15,7 +15,8 @@ use tracing::Level;
 
 use super::error::ApiError;
 use super::normalize::{self, Normalized};
-use super::{AppState, bootstrap, demo, page, sessions};
+use super::{AppState, bootstrap, connections, demo, moderation, page, sessions};
+use super::{signals, streams, unsupported};
 use crate::telemetry;
 
 /// How long browsers may remember that they are allowed in; Chromium caps it at this.
@@ -32,6 +33,10 @@ fn router(state: AppState) -> Router {
     let mut routes = Router::new()
         .route("/session/create", post(sessions::create))
         .route("/session", post(sessions::create))
+        .route("/hl/session/create", post(sessions::create))
+        .nest("/v2/project/{api_key}", of_a_project())
+        // As SDKs before 2017 call it.
+        .nest("/v2/partner/{api_key}", of_a_project())
         .merge(for_clients(""))
         // An application that calls `OT.setProxyUrl` puts the host it would have asked in front.
         .merge(for_clients("/{host}"));
@@ -57,6 +62,21 @@ fn router(state: AppState) -> Router {
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
                 .on_failure(DefaultOnFailure::new().level(Level::WARN)),
         )
+}
+
+/// What back ends find out and do in one project.
+fn of_a_project() -> Router<AppState> {
+    let of_a_session = Router::new()
+        .route("/stream", get(streams::list).put(streams::set_classes))
+        .route("/stream/{stream}", get(streams::find))
+        .route("/stream/{stream}", put(streams::set_classes_of_one))
+        .route("/stream/{stream}/mute", post(moderation::mute_stream))
+        .route("/mute", post(moderation::mute_session))
+        .route("/connection", get(connections::list))
+        .route("/connection/{connection}", delete(connections::disconnect))
+        .route("/connection/{connection}/signal", post(signals::to_one))
+        .route("/signal", post(signals::to_all));
+    unsupported::routes().nest("/session/{session}", of_a_session)
 }
 
 /// What the client itself asks for before it opens its websocket.

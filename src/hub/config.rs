@@ -58,6 +58,8 @@ pub struct HubConfig {
     /// ICE candidates held back for one direction of one relayed peer connection until the
     /// description they belong to has passed. The oldest go first.
     pub held_candidates: usize,
+    /// Sessions without anybody in them that are remembered as muted. The oldest go first.
+    pub premuted_sessions: usize,
 }
 
 impl Default for HubConfig {
@@ -85,6 +87,7 @@ impl Default for HubConfig {
             replies: 1024,
             reply_age: Duration::from_secs(45),
             held_candidates: 64,
+            premuted_sessions: 1024,
         }
     }
 }

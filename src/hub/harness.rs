@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Hub;
+use super::call::{Answer, Call, CallError};
 use super::config::HubConfig;
 use super::effect::{
     Admission, Denial, Effect, NoticeEvent, SessionKey, SocketKey, SocketOpen, Ticket,
@@ -36,6 +37,8 @@ pub(super) struct World {
     pub(super) media: Vec<(SessionKey, sfu::Request)>,
     pub(super) notices: Vec<NoticeEvent>,
     pub(super) session: Session,
+    /// What tokens say about layout.
+    pub(super) layout_classes: Vec<String>,
 }
 
 /// One client, with what it remembers.
@@ -100,6 +103,7 @@ impl World {
             media: Vec::new(),
             notices: Vec::new(),
             session,
+            layout_classes: Vec::new(),
         }
     }
 
@@ -239,7 +243,7 @@ impl World {
                 session: self.session.clone(),
                 role,
                 data: format!("data for {token}"),
-                layout_classes: Vec::new(),
+                layout_classes: self.layout_classes.clone(),
                 max_connections: self.session.max_connections,
             };
             self.hub
@@ -367,6 +371,13 @@ impl World {
         let mut frame = frame(FrameKind::Disconnect);
         frame.headers.push(("reconnect".into(), reconnect.into()));
         self.send(client, &frame);
+    }
+
+    /// What a back end asks.
+    pub(super) fn call(&mut self, call: Call) -> Result<Answer, CallError> {
+        let answer = self.hub.handle_call(&self.session.id, call, self.now);
+        self.perform();
+        answer
     }
 
     pub(super) fn media_says(&mut self, event: sfu::Event) {

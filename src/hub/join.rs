@@ -10,6 +10,7 @@ use super::effect::{Admission, Denial, Effect, NoticeEvent, SessionKey, Ticket};
 use super::link::{LinkId, Stage};
 use super::session::{Bearer, Connection, Session};
 use super::tell::Audience;
+use crate::model;
 use crate::model::id::{ConnectionId, ProjectId, SessionId};
 use crate::signaling::client::{Addressed, ConnectionCreate};
 use crate::signaling::error::{Refusal, close};
@@ -136,14 +137,10 @@ impl Hub {
         let own_limit = admission.max_connections.map_or(limit, |own| own as usize);
         self.make_room(&stored.id, id, &bearer, limit.min(own_limit))?;
         let number = self.number();
-        let key = *self
-            .live
-            .entry(stored.id.clone())
-            .or_insert(SessionKey(number));
-        let session = self
-            .sessions
-            .entry(key)
-            .or_insert_with(|| Session::new(stored));
+        let key = match self.live.get(&stored.id) {
+            Some(key) => *key,
+            None => self.go_live(SessionKey(number), stored),
+        };
         let created_at_ms = self.epoch.unix_ms(now);
         let data = admission.data;
         let object = ConnectionObject {
@@ -162,8 +159,9 @@ impl Hub {
             signals: Bucket::new(rate, rate.saturating_mul(SIGNAL_BURST_SECONDS), now),
             streams: Default::default(),
             subscriptions: Default::default(),
+            layout_classes: admission.layout_classes,
         };
-        session.connections.insert(id, connection);
+        self.session_mut(key).connections.insert(id, connection);
         self.links
             .advance(link, Stage::Joined(key, id), &self.config);
         self.accept_join(link, transaction, (key, id), now);
@@ -180,6 +178,16 @@ impl Hub {
             },
         );
         Ok(())
+    }
+
+    /// Makes room for a session's first connection.
+    fn go_live(&mut self, key: SessionKey, stored: model::session::Session) -> SessionKey {
+        let mut session = Session::new(stored);
+        let id = session.stored.id.clone();
+        session.mute_on_entry = self.take_premuted(&id);
+        self.live.insert(id, key);
+        self.sessions.insert(key, session);
+        key
     }
 
     /// Refuses a newcomer whose id is in use, or who is one too many.

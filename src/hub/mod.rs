@@ -4,6 +4,7 @@
 //! with [`Effect`]s. Each thing that can happen has its own file.
 
 mod bucket;
+pub mod call;
 mod channel;
 pub mod config;
 mod data;
@@ -30,7 +31,7 @@ mod tests;
 
 pub use self::tell::SYMPHONY;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use self::config::HubConfig;
@@ -57,6 +58,8 @@ pub struct Hub {
     sessions: BTreeMap<SessionKey, Session>,
     /// Which of them is which stored session.
     live: BTreeMap<SessionId, SessionKey>,
+    /// Sessions that were muted before anybody came.
+    premuted: VecDeque<SessionId>,
     joining: BTreeMap<Ticket, Joining>,
     publications: BTreeMap<PublicationId, (SessionKey, StreamId)>,
     subscriptions: BTreeMap<SubscriptionId, (SessionKey, StreamId, SubscriberId)>,
@@ -92,6 +95,7 @@ impl Hub {
             links: Links::default(),
             sessions: BTreeMap::new(),
             live: BTreeMap::new(),
+            premuted: VecDeque::new(),
             joining: BTreeMap::new(),
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Hub;
+use super::effect::SessionKey;
 use super::request::Caller;
 use super::tell::Audience;
 use crate::model::id::ConnectionId;
@@ -43,19 +44,29 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Refusal> {
         self.permit(caller, Capability::ForceMute)?;
-        let StreamMute { stream, mute } = request;
         let owner = self
             .session(caller.session)
-            .announced(*stream)
+            .announced(request.stream)
             .map(|stream| stream.owner);
         let owner = owner.ok_or(Refusal::StreamNotFound)?;
         self.accept(caller, now);
+        self.mute_stream(caller.session, owner, request);
+        Ok(())
+    }
+
+    /// Tells a publisher to mute its stream.
+    pub(super) fn mute_stream(
+        &mut self,
+        key: SessionKey,
+        owner: ConnectionId,
+        request: &StreamMute,
+    ) {
+        let StreamMute { stream, mute } = request;
         let event = ServerEvent::StreamMute {
             stream: *stream,
             mute,
         };
-        self.tell(caller.session, Audience::One(owner), &event);
-        Ok(())
+        self.tell(key, Audience::One(owner), &event);
     }
 
     /// Mutes everybody but the excluded, and whoever publishes later; or lifts the latter again.
@@ -67,9 +78,15 @@ impl Hub {
     ) -> Result<(), Refusal> {
         self.permit(caller, Capability::ForceMute)?;
         self.accept(caller, now);
+        self.mute_session(caller.session, request);
+        Ok(())
+    }
+
+    /// Tells everybody, and the publishers among them to mute their streams.
+    pub(super) fn mute_session(&mut self, key: SessionKey, request: &SessionMute) {
         let mute = &request.mute;
         let excluded: BTreeSet<_> = request.excluded.iter().collect();
-        let session = self.session_mut(caller.session);
+        let session = self.session_mut(key);
         session.mute_on_entry = mute.active;
         let publishers: Vec<_> = session
             .streams
@@ -77,15 +94,10 @@ impl Hub {
             .filter(|(id, _)| mute.active && !excluded.contains(id))
             .map(|(id, stream)| (*id, stream.owner))
             .collect();
-        self.tell(
-            caller.session,
-            Audience::All,
-            &ServerEvent::SessionMute(request),
-        );
+        self.tell(key, Audience::All, &ServerEvent::SessionMute(request));
         for (stream, owner) in publishers {
             let event = ServerEvent::StreamMute { stream, mute };
-            self.tell(caller.session, Audience::One(owner), &event);
+            self.tell(key, Audience::One(owner), &event);
         }
-        Ok(())
     }
 }

@@ -37,12 +37,15 @@ impl Hub {
                 connected: false,
             },
         };
+        let owner = self.session(key).connections.get(&caller.connection);
+        let layout_classes = owner.map(|owner| owner.layout_classes.clone());
         let stream = Stream {
             owner: caller.connection,
             created_at_ms: self.epoch.unix_ms(now),
             announced: false,
             description: request,
             source,
+            layout_classes: layout_classes.unwrap_or_default(),
             subscribers: Default::default(),
         };
         self.accept_create(caller, id.0, now);

@@ -48,6 +48,8 @@ pub(super) struct Connection {
     pub(super) signals: Bucket,
     pub(super) streams: BTreeSet<StreamId>,
     pub(super) subscriptions: BTreeSet<(StreamId, SubscriberId)>,
+    /// What its streams start with, from its token.
+    pub(super) layout_classes: Vec<String>,
 }
 
 /// One published stream.
@@ -59,6 +61,8 @@ pub(super) struct Stream {
     pub(super) announced: bool,
     pub(super) description: StreamCreate,
     pub(super) source: Source,
+    /// How it is laid out in recordings and broadcasts; a back end's business.
+    pub(super) layout_classes: Vec<String>,
     pub(super) subscribers: BTreeMap<SubscriberId, Subscriber>,
 }
 

@@ -82,6 +82,14 @@ impl SessionId {
         Self(format!("{version}_{}", BASE64_URL_SAFE_NO_PAD.encode(clear)).into())
     }
 
+    /// The project an id says it is of; `None` if it has not the shape of those that are issued.
+    pub fn project(&self) -> Option<ProjectId> {
+        let (_, body) = self.0.split_once('_')?;
+        let clear = BASE64_URL_SAFE_NO_PAD.decode(body).ok()?;
+        let key = std::str::from_utf8(&clear).ok()?.split('~').nth(1)?;
+        key.parse().ok()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -209,10 +217,28 @@ mod tests {
 
     #[test]
     fn an_issued_session_id_is_a_valid_one_and_ascii() {
-        for (_, id) in issued() {
+        for (project, id) in issued() {
             assert_eq!(id.as_str().parse(), Ok(id.clone()));
+            assert_eq!(id.project(), Some(project));
             let clear = BASE64_URL_SAFE_NO_PAD.decode(&id.as_str()[2..]).unwrap();
             assert!(clear.iter().all(|b| (b' '..0x7f).contains(b)), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_session_id_that_was_not_issued_is_of_no_project() {
+        for text in [
+            "1",
+            "1_",
+            "_",
+            "1_x",
+            "2_MX4",
+            "1_MX4wfn4",
+            "1_MX5hYmN-fg",
+            "1_-_-_",
+        ] {
+            let id: SessionId = text.parse().unwrap();
+            assert_eq!(id.project(), None, "{text}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Signals: short messages of an application, and their limits (`protocol/signaling.md`, 10).
 
-/// Longest type that clients send, in characters.
+/// Longest type that clients send, in characters; over REST in bytes.
 pub const MAX_TYPE_CHARS: usize = 128;
 
-/// Longest data that clients send, in characters of its JSON encoding.
+/// Longest data that clients send, in characters of its JSON encoding; over REST in bytes of the
+/// text itself.
 pub const MAX_DATA_CHARS: usize = 8192;
 
 /// Why a signal is not passed on.
@@ -39,7 +40,7 @@ impl Default for SignalLimits {
 }
 
 impl SignalLimits {
-    /// Checks a type and the JSON text of the data.
+    /// Checks a type and the JSON text of the data, as clients may send them.
     pub fn check(self, kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
         if let Some(kind) = kind {
@@ -57,26 +58,37 @@ impl SignalLimits {
     }
 }
 
-/// Checks a type and the JSON text of the data against the default limits.
-pub fn check(kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
-    SignalLimits::default().check(kind, data_json)
+/// Checks a type and a text that came over REST, where a type may be any text
+/// (`protocol/rest.md`, 9).
+pub fn check_rest(kind: &str, data: &str) -> Result<(), InvalidSignal> {
+    if kind.len() > MAX_TYPE_CHARS {
+        return Err(InvalidSignal::TypeTooLong);
+    }
+    if data.len() > MAX_DATA_CHARS {
+        return Err(InvalidSignal::DataTooLong);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
+        SignalLimits::default().check(kind, data_json)
+    }
+
     #[test]
     fn types_have_a_length_and_an_alphabet() {
         let long = "t".repeat(129);
-        let check = |kind: &str, expected| assert_eq!(super::check(Some(kind), None), expected);
+        let check = |kind: &str, expected| assert_eq!(self::check(Some(kind), None), expected);
         check("chat-1._~", Ok(()));
         check("", Ok(()));
         check(&long[..128], Ok(()));
         check(&long, Err(InvalidSignal::TypeTooLong));
         check("chat room", Err(InvalidSignal::TypeCharacters));
         check("größe", Err(InvalidSignal::TypeCharacters));
-        assert_eq!(super::check(None, None), Ok(()));
+        assert_eq!(self::check(None, None), Ok(()));
     }
 
     #[test]

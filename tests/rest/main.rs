@@ -1,9 +1,19 @@
-//! REST, from the bytes an SDK writes to the row in the database.
+//! REST, from the bytes an SDK writes to the row in the database or to what clients see.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod auth;
+mod connections;
+mod live;
+mod moderation;
 mod sdks;
 mod sessions;
+mod signals;
 mod store;
+mod streams;
 mod support;
+mod unsupported;
+
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "clients here neither get lost nor resume")]
+mod whole;

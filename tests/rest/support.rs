@@ -111,15 +111,7 @@ impl TestServer {
     /// Sends one request and reads its answer. `head` is all lines before the empty one, without
     /// `Host`, `Connection` and `Content-Length`, which are added here.
     pub(crate) async fn exchange(&self, head: &str, body: &str) -> Answer {
-        let mut request = head.trim().replace('\n', "\r\n");
-        let length = body.len();
-        write!(request, "\r\nHost: {}\r\nConnection: close", self.addr).unwrap();
-        write!(request, "\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
-        let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        Answer::parse(&answer)
+        exchange(self.addr, head, body).await
     }
 
     /// Creates a session with this form and reads the answer as JSON.
@@ -149,6 +141,19 @@ fn router(state: State) -> Router {
         .fallback(async || ApiError::NotFound)
         .with_state(state)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+/// Sends one request to a server and reads its answer: see [`TestServer::exchange`].
+pub(crate) async fn exchange(addr: SocketAddr, head: &str, body: &str) -> Answer {
+    let mut request = head.trim().replace('\n', "\r\n");
+    let length = body.len();
+    write!(request, "\r\nHost: {addr}\r\nConnection: close").unwrap();
+    write!(request, "\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    Answer::parse(&answer)
 }
 
 /// What a correct token says now.

@@ -251,7 +251,11 @@ impl TestClient {
     }
 
     /// Sends a request and waits for its status and payload; events in between are lost.
-    async fn request(&mut self, request: Value, more: &[(&str, String)]) -> (String, Value) {
+    pub(crate) async fn request(
+        &mut self,
+        request: Value,
+        more: &[(&str, String)],
+    ) -> (String, Value) {
         let transaction = uuid().to_string();
         let mut headers = vec![
             ("TRANSACTION-ID", transaction.clone()),

@@ -1,5 +1,6 @@
 //! Behaviour of the hub, seen from its clients.
 
+mod call;
 mod hostile;
 mod join;
 mod load;

@@ -5,9 +5,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::hub::call::{Answer, Call};
 use crate::hub::harness::{BASE, Client, Event, World, signal, stream, subscriber};
+use crate::model::id::ConnectionId;
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
+use crate::signaling::client::SignalBody;
+use crate::signaling::error::close;
 use crate::signaling::frame::{Frame, FrameKind};
 
 /// Clients a run may have; small, so that they meet each other a lot.
@@ -29,6 +33,10 @@ enum Step {
     Toggle(usize),
     Subscribe(usize, usize),
     ForceDisconnect(usize, usize),
+    /// A back end's doing, like the next two.
+    CallSignal(Option<usize>),
+    CallDisconnect(usize),
+    CallMute(bool),
     Wait(u64),
 }
 
@@ -48,6 +56,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => client.prop_map(Step::Toggle),
         3 => pair.clone().prop_map(|(a, b)| Step::Subscribe(a, b)),
         1 => pair.prop_map(|(a, b)| Step::ForceDisconnect(a, b)),
+        2 => prop::option::of(0..CLIENTS).prop_map(Step::CallSignal),
+        1 => (0..CLIENTS).prop_map(Step::CallDisconnect),
+        1 => any::<bool>().prop_map(Step::CallMute),
         2 => (0..4000u64).prop_map(Step::Wait),
     ]
 }
@@ -90,6 +101,9 @@ impl Run {
             Step::Toggle(at) => self.toggle(at),
             Step::Subscribe(at, of) => self.subscribe(at, of),
             Step::ForceDisconnect(at, whom) => self.force_disconnect(at, whom),
+            Step::CallSignal(to) => self.call_signal(to),
+            Step::CallDisconnect(whom) => self.call_disconnect(whom),
+            Step::CallMute(active) => self.call_mute(active),
             Step::Wait(ms) => self.wait(Duration::from_millis(ms)),
         }
     }
@@ -149,7 +163,12 @@ impl Run {
     }
 
     fn cut(&mut self, at: usize) {
-        if let Some(member) = self.members[at].as_mut().filter(|m| m.online) {
+        let closed = &self.world.closed;
+        // A client that was closed for good does not come back.
+        let is_gone = |m: &Member| closed.get(&m.client.socket) == Some(&close::GONE);
+        if let Some(member) = self.members[at].as_mut().filter(|m| m.online)
+            && !is_gone(member)
+        {
             member.online = false;
             self.world.cut(&member.client);
         }
@@ -269,6 +288,43 @@ impl Run {
         self.request(at, &json!({"method": "delete", "uri": uri, "content": {}}));
     }
 
+    fn call_signal(&mut self, to: Option<usize>) {
+        let target = match to.map(|to| self.members[to].as_ref()) {
+            Some(None) => return,
+            Some(Some(member)) => Some(member.client.id),
+            None => None,
+        };
+        let here = self.here();
+        let call = Call::Signal {
+            to: target.map(ConnectionId),
+            body: SignalBody::default(),
+        };
+        let is_heard = here.iter().any(|id| target.is_none_or(|to| to == *id));
+        assert_eq!(self.world.call(call).is_ok(), is_heard);
+        for id in here {
+            if target.is_none_or(|target| target == id) {
+                // Nobody has chosen the signal's id, so it goes by where it went.
+                let from_nobody = target.map_or(String::new(), |id| format!("/connection/{id}"));
+                self.expected.entry(id).or_default().push(from_nobody);
+            }
+        }
+    }
+
+    fn call_disconnect(&mut self, whom: usize) {
+        let Some(id) = self.members[whom].as_ref().map(|m| m.client.id) else {
+            return;
+        };
+        let is_here = self.here().contains(&id);
+        let call = Call::Disconnect(ConnectionId(id));
+        assert_eq!(self.world.call(call).is_ok(), is_here);
+    }
+
+    fn call_mute(&mut self, active: bool) {
+        let excluded = Vec::new();
+        let muted = self.world.call(Call::MuteSession { active, excluded });
+        assert_eq!(muted, Ok(Answer::Done));
+    }
+
     /// Lets time pass while those who are online ping. Nobody is away for long enough to be given
     /// up, or the model would have to know when; that rule has tests of its own.
     fn wait(&mut self, time: Duration) {
@@ -330,7 +386,12 @@ impl Member {
                 assert_ne!(before, None, "unknown stream");
                 assert_ne!(before, Some(active), "no change");
             }
+            ("signal", _) if event.from.is_empty() => {
+                let (to, _) = event.uri.split_once("/signal/").expect("its URI");
+                self.signals.push(to.to_owned());
+            }
             ("signal", _) => self.signals.push(event.uri.clone()),
+            ("update", [] | ["stream", _]) => {}
             ("generateoffer" | "deleted", ["stream", _, "subscriber", _]) => {}
             _ => panic!("unexpected {}", event.head()),
         }

@@ -1,0 +1,130 @@
+//! The streams of a session and their layout classes (`protocol/rest.md`, 8.1 to 8.4).
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::members::Members;
+use super::target::Target;
+use crate::hub::call::{Call, StreamSummary};
+use crate::model::id::StreamId;
+use crate::signaling::channel::VideoSource;
+
+/// Longest list of layout classes, in bytes, with a space between each two: what tokens may have.
+const MAX_CLASSES_LEN: usize = 1024;
+
+/// The SDK that cannot read `application/json` when it asks for one stream: it parses the body
+/// twice, unless the type is one it does not know (8.2).
+const PARSES_TWICE: &str = "OpenTok-Node-SDK/";
+
+/// One strict SDK wants exactly these members.
+#[derive(Debug, Serialize)]
+pub struct List {
+    count: usize,
+    items: Vec<Item>,
+}
+
+/// A stream.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    id: StreamId,
+    /// Absent if there is only sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    video_type: Option<VideoSource>,
+    name: String,
+    layout_class_list: Vec<String>,
+}
+
+/// `GET …/session/{session}/stream`.
+pub async fn list(target: Target) -> Result<axum::Json<List>, ApiError> {
+    let answer = target.call(Call::ListStreams).await?;
+    Ok(axum::Json(List::of(answer.into_streams())))
+}
+
+/// `GET …/session/{session}/stream/{stream}`.
+pub async fn find(
+    target: Target,
+    stream: StreamId,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let answer = target.call(Call::FindStream(stream)).await?;
+    let mut response = axum::Json(only(answer.into_streams())?).into_response();
+    let agent = headers.get(header::USER_AGENT);
+    if agent.is_some_and(|agent| agent.as_bytes().starts_with(PARSES_TWICE.as_bytes())) {
+        let unknown = HeaderValue::from_static("text/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, unknown);
+    }
+    Ok(response)
+}
+
+/// `PUT …/session/{session}/stream`: the layout classes of several streams.
+pub async fn set_classes(target: Target, body: Members) -> Result<axum::Json<List>, ApiError> {
+    let items = body
+        .objects("items")?
+        .ok_or_else(|| ApiError::Invalid("items is missing".to_owned()))?;
+    let items: Result<_, ApiError> = items
+        .iter()
+        .map(|item| Ok((id(item)?, classes(item)?)))
+        .collect();
+    let answer = target.call(Call::SetClassesOfMany(items?)).await?;
+    Ok(axum::Json(List::of(answer.into_streams())))
+}
+
+/// `PUT …/session/{session}/stream/{stream}`: those of one.
+pub async fn set_classes_of_one(
+    target: Target,
+    stream: StreamId,
+    body: Members,
+) -> Result<axum::Json<Item>, ApiError> {
+    let call = Call::SetClasses(stream, classes(&body)?);
+    let answer = target.call(call).await?;
+    Ok(axum::Json(only(answer.into_streams())?))
+}
+
+fn id(item: &Members) -> Result<StreamId, ApiError> {
+    let id = item.text("id")?.and_then(|text| text.parse().ok());
+    id.ok_or_else(|| ApiError::Invalid("id must be a stream ID".to_owned()))
+}
+
+fn classes(item: &Members) -> Result<Vec<String>, ApiError> {
+    let classes = item
+        .texts("layoutClassList")?
+        .ok_or_else(|| ApiError::Invalid("layoutClassList is missing".to_owned()))?;
+    let is_word = |class: &&str| !class.is_empty() && !class.contains(char::is_whitespace);
+    if !classes.iter().all(is_word) {
+        let reason = "layoutClassList must consist of words without white space";
+        return Err(ApiError::Invalid(reason.to_owned()));
+    }
+    if classes.iter().map(|class| class.len() + 1).sum::<usize>() > MAX_CLASSES_LEN + 1 {
+        return Err(ApiError::Invalid("layoutClassList is too long".to_owned()));
+    }
+    Ok(classes.into_iter().map(str::to_owned).collect())
+}
+
+fn only(mut streams: Vec<StreamSummary>) -> Result<Item, ApiError> {
+    let stream = streams.pop().ok_or(ApiError::Missing("stream"))?;
+    Ok(stream.into())
+}
+
+impl List {
+    fn of(streams: Vec<StreamSummary>) -> Self {
+        let items: Vec<Item> = streams.into_iter().map(Item::from).collect();
+        Self {
+            count: items.len(),
+            items,
+        }
+    }
+}
+
+impl From<StreamSummary> for Item {
+    fn from(stream: StreamSummary) -> Self {
+        Self {
+            id: stream.id,
+            video_type: stream.video,
+            name: stream.name,
+            layout_class_list: stream.layout_classes,
+        }
+    }
+}
