@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::values::Reader;
 use crate::driver::outbox::OutboxLimits;
-use crate::hub::config::HubConfig;
+use crate::hub::config::{AdaptiveConfig, HubConfig};
 use crate::model::signal::SignalLimits;
 use crate::signaling::frame::MAX_FRAME_LEN;
 
@@ -115,6 +115,10 @@ fn read_hub(reader: &mut Reader) -> Option<HubConfig> {
         grace,
         unacked_messages: unacked_messages?,
         unacked_bytes: unacked_bytes?,
+        adaptive: AdaptiveConfig {
+            enabled: reader.boolean("sessions.adaptive"),
+            ..AdaptiveConfig::default()
+        },
         reply_age: defaults.reply_age.max(grace + REPLY_AGE_MARGIN),
         ..defaults
     })

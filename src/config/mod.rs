@@ -56,6 +56,8 @@ pub struct MediaConfig {
     pub listen: SocketAddr,
     /// What clients are told.
     pub announce: Announce,
+    /// Whether publishers are asked for simulcast.
+    pub simulcast: bool,
 }
 
 /// Which addresses clients are told to send media to.
@@ -177,7 +179,10 @@ impl Config {
         let auth = AuthConfig {
             legacy_header: reader.boolean("auth.legacy_header"),
         };
-        let limits = Limits::read(reader);
+        let mut limits = Limits::read(reader);
+        if let (Some(limits), Some(media)) = (&mut limits, &media) {
+            limits.hub.simulcast = media.simulcast;
+        }
         let log = LogConfig::read(reader);
         Some(Self {
             dev,
@@ -218,6 +223,7 @@ impl MediaConfig {
         const EXAMPLE: &str = "[\"203.0.113.7\"]";
         let listen = reader.parsed::<SocketAddr>("media.listen", "\"0.0.0.0:3478\"");
         let texts = reader.list("media.announce");
+        let simulcast = reader.boolean("media.simulcast");
         if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
             let what = "must say where clients send media to, or [\"auto\"]";
             reader.problem("media.announce", what, Some(EXAMPLE));
@@ -234,6 +240,7 @@ impl MediaConfig {
         Some(Self {
             listen: listen?,
             announce,
+            simulcast,
         })
     }
 }
@@ -299,6 +306,7 @@ mod tests {
         assert_eq!(config.database, None);
         assert_eq!(config.database_file(), PathBuf::from("data/parlor.sqlite"));
         assert!(config.auth.legacy_header);
+        assert!(config.limits.hub.adaptive.enabled);
     }
 
     #[test]
@@ -357,6 +365,7 @@ mod tests {
                 ("PARLOR_HTTP_MAX_BODY", "1"),
                 ("PARLOR_MEDIA_ANNOUNCE", "10.0.0.1,video.example.com"),
                 ("PARLOR_AUTH_LEGACY_HEADER", "maybe"),
+                ("PARLOR_SESSIONS_ADAPTIVE", "sometimes"),
                 ("PARLOR_LIMITS_OUTBOX_FRAMES", "0"),
                 ("PARLOR_LIMITS_SHUTDOWN", "10"),
                 ("PARLOR_LOG_FORMAT", "xml"),
@@ -377,6 +386,7 @@ mod tests {
                 "limits.shutdown",
                 "log.format",
                 "media.announce",
+                "sessions.adaptive",
             ]
         );
     }

@@ -33,7 +33,16 @@ pub async fn session_info(
 ) -> Json<Value> {
     Json(json!([
         match admitted(&state, &path.session, &headers).await {
-            Ok(session) => info(&session, &messaging_url(&state, &headers)),
+            Ok(session) => {
+                let adaptive = state.config.limits.hub.adaptive.enabled;
+                let simulcast = state.config.media.simulcast;
+                info(
+                    &session,
+                    &messaging_url(&state, &headers),
+                    adaptive,
+                    simulcast,
+                )
+            }
             Err((code, message)) => {
                 debug!(
                     session.id = path.session,
@@ -72,7 +81,7 @@ async fn admitted(
     }
 }
 
-fn info(session: &Session, messaging_url: &str) -> Value {
+fn info(session: &Session, messaging_url: &str, adaptive: bool, simulcast: bool) -> Value {
     let host = messaging_url.split('/').nth(2).unwrap_or_default();
     json!({
         "session_id": session.id.as_str(),
@@ -83,18 +92,23 @@ fn info(session: &Session, messaging_url: &str) -> Value {
         "media_server_hostname": host,
         "ice_servers": [],
         "properties": {
-            "p2p": {"preference": {"value": preference(session.media_mode)}},
+            "p2p": {"preference": {"value": preference(session.media_mode, adaptive)}},
             "reconnection": true,
             "renegotiation": true,
+            "simulcast": simulcast,
+            // Layers by rid, not by groups of SSRCs that are the same in every client (13.5).
+            "streamSimulcastRidEnabled": simulcast,
             "e2ee": session.e2ee,
         },
     })
 }
 
-/// Adaptive sessions are treated as routed.
-fn preference(mode: MediaMode) -> &'static str {
+/// What clients are told of a session's media mode. They only take part in moving streams if
+/// the mode is `adaptive`.
+fn preference(mode: MediaMode, adaptive: bool) -> &'static str {
     match mode {
         MediaMode::Relayed => "enabled",
+        MediaMode::Adaptive if adaptive => "adaptive",
         MediaMode::Routed | MediaMode::Adaptive => "disabled",
     }
 }
@@ -125,4 +139,17 @@ pub async fn client_log(body: Body) -> StatusCode {
         );
     }
     StatusCode::OK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_the_mode_that_the_session_is_run_in() {
+        let told = |mode| [true, false].map(|adaptive| preference(mode, adaptive));
+        assert_eq!(told(MediaMode::Relayed), ["enabled", "enabled"]);
+        assert_eq!(told(MediaMode::Routed), ["disabled", "disabled"]);
+        assert_eq!(told(MediaMode::Adaptive), ["adaptive", "disabled"]);
+    }
 }

@@ -128,7 +128,7 @@ impl Hub {
             Some(&key) => self.answer(key, call, now),
             None => self.answer_unattended(session, call),
         };
-        self.settle();
+        self.settle(now);
         answer
     }
 

@@ -45,8 +45,14 @@ impl Hub {
         if channel == Channel::Video
             && let Some(level) = cause.congestion_level
         {
-            let told = self.fall_back(key, id, level, cause.peer);
-            if cause.peer.is_some() {
+            // The direct leg of an adaptive session is all that its only viewer sees, and its
+            // publisher carries the state over to the SFU: that concerns the stream.
+            let direct = stream.adaptive.as_ref();
+            let leg = cause
+                .peer
+                .filter(|peer| !direct.is_some_and(|adaptive| adaptive.is_direct(*peer)));
+            let told = self.fall_back(key, id, level, leg);
+            if leg.is_some() {
                 // One peer connection of a relayed stream: for the others nothing changes.
                 let change = ChannelChange {
                     active: change.active,

@@ -58,8 +58,47 @@ pub struct HubConfig {
     /// ICE candidates held back for one direction of one relayed peer connection until the
     /// description they belong to has passed. The oldest go first.
     pub held_candidates: usize,
+    /// Whether publishers in routed sessions are asked for simulcast (13.5).
+    pub simulcast: bool,
     /// Sessions without anybody in them that are remembered as muted. The oldest go first.
     pub premuted_sessions: usize,
+    /// Adaptive sessions.
+    pub adaptive: AdaptiveConfig,
+}
+
+/// When a stream of an adaptive session changes its way (`protocol/signaling.md`, 13.10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdaptiveConfig {
+    /// Whether streams move at all. If not, adaptive sessions are routed ones.
+    pub enabled: bool,
+    /// How long a stream must have had a single viewer, so that people who come one after the
+    /// other do not move it to and fro.
+    pub settle: Duration,
+    /// How long each step of the negotiation may take. The official client gives up after 6 s.
+    pub negotiation: Duration,
+    /// How long a publisher may take to send to the SFU again.
+    pub release: Duration,
+    /// Time between a return and the next attempt. The official client takes up to 6 s to be done
+    /// with the last one.
+    pub pause: Duration,
+    /// Time between a failure and the next attempt; doubles with each failure in a row.
+    pub backoff: Duration,
+    /// Longest such time.
+    pub backoff_max: Duration,
+}
+
+impl Default for AdaptiveConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            settle: Duration::from_secs(3),
+            negotiation: Duration::from_secs(10),
+            release: Duration::from_secs(5),
+            pause: Duration::from_secs(10),
+            backoff: Duration::from_secs(30),
+            backoff_max: Duration::from_secs(600),
+        }
+    }
 }
 
 impl Default for HubConfig {
@@ -87,7 +126,9 @@ impl Default for HubConfig {
             replies: 1024,
             reply_age: Duration::from_secs(45),
             held_candidates: 64,
+            simulcast: true,
             premuted_sessions: 1024,
+            adaptive: AdaptiveConfig::default(),
         }
     }
 }

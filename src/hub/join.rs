@@ -5,6 +5,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::Hub;
+use super::adaptive;
 use super::bucket::Bucket;
 use super::effect::{Admission, Denial, Effect, NoticeEvent, SessionKey, Ticket};
 use super::link::{LinkId, Stage};
@@ -28,6 +29,7 @@ pub(super) struct Joining {
     connection: ConnectionId,
     bearer: Bearer,
     events_suppressed: bool,
+    adaptive: bool,
 }
 
 /// Signals that may come at once, in seconds of the rate.
@@ -81,6 +83,11 @@ impl Hub {
             connection: request.connection,
             bearer: Bearer(token.to_owned()),
             events_suppressed: request.client.connection_events_suppressed,
+            adaptive: request
+                .client
+                .capabilities
+                .iter()
+                .any(|capability| capability == adaptive::CAPABILITY),
         };
         let (session, token) = (joining.session.clone(), token.to_owned());
         self.joining.insert(ticket, joining);
@@ -156,6 +163,7 @@ impl Hub {
             number,
             bearer: Some(bearer),
             events_suppressed: joining.events_suppressed,
+            adaptive: joining.adaptive,
             signals: Bucket::new(rate, rate.saturating_mul(SIGNAL_BURST_SECONDS), now),
             streams: Default::default(),
             subscriptions: Default::default(),

@@ -30,14 +30,19 @@ impl Hub {
             return Err(Refusal::TooLarge);
         }
         let streams = &self.session(caller.session).streams;
-        let source = streams
+        let stream = streams
             .get(&negotiation.stream)
-            .ok_or(Refusal::StreamNotFound)?
-            .source;
-        match (negotiation.subscriber, source) {
-            (None, _) => self.negotiate_publisher(caller, negotiation),
-            (Some(id), Source::Routed { .. }) => self.negotiate_subscriber(caller, id, negotiation),
-            (Some(id), Source::Relayed) => self.relay(caller, id, negotiation),
+            .ok_or(Refusal::StreamNotFound)?;
+        let is_direct = match stream.source {
+            Source::Routed { .. } => {
+                stream.adaptive.is_some() && negotiation.route == Some(Route::Relayed)
+            }
+            Source::Relayed => true,
+        };
+        match negotiation.subscriber {
+            None => self.negotiate_publisher(caller, negotiation),
+            Some(id) if is_direct => self.relay(caller, id, negotiation),
+            Some(id) => self.negotiate_subscriber(caller, id, negotiation),
         }
     }
 
@@ -106,10 +111,11 @@ impl Hub {
             } => {
                 self.publisher_connected(publication);
             }
-            // The client sees by itself that media flows.
             Event::Connected {
-                leg: Leg::Subscriber(_),
-            } => {}
+                leg: Leg::Subscriber(subscription),
+            } => {
+                self.subscriber_connected(subscription);
+            }
             Event::Closed {
                 leg: Leg::Publisher(publication),
                 ..

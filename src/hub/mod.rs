@@ -3,11 +3,13 @@
 //! [`Hub`] is fed with what websockets, the store and the SFU say, and with the time; it answers
 //! with [`Effect`]s. Each thing that can happen has its own file.
 
+mod adaptive;
 mod bucket;
 pub mod call;
 mod channel;
 pub mod config;
 mod data;
+mod direct;
 pub mod effect;
 mod join;
 mod leave;
@@ -18,6 +20,7 @@ mod order;
 mod publish;
 mod relay;
 mod request;
+mod reroute;
 mod session;
 mod signal;
 mod subscribe;
@@ -31,7 +34,7 @@ mod tests;
 
 pub use self::tell::SYMPHONY;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use self::config::HubConfig;
@@ -63,6 +66,10 @@ pub struct Hub {
     joining: BTreeMap<Ticket, Joining>,
     publications: BTreeMap<PublicationId, (SessionKey, StreamId)>,
     subscriptions: BTreeMap<SubscriptionId, (SessionKey, StreamId, SubscriberId)>,
+    /// Streams that may have to change their way; empty between two calls.
+    touched: BTreeSet<(SessionKey, StreamId)>,
+    /// When streams have to be looked at again, soonest first.
+    agenda: BTreeSet<(Instant, SessionKey, StreamId)>,
     counters: Counters,
     /// The last number given to a session, ticket, connection, publication or subscription.
     last_number: u64,
@@ -99,6 +106,8 @@ impl Hub {
             joining: BTreeMap::new(),
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            agenda: BTreeSet::new(),
             counters: Counters::default(),
             last_number: 0,
         }
@@ -107,7 +116,7 @@ impl Hub {
     /// A websocket was accepted.
     pub fn handle_socket_opened(&mut self, socket: SocketKey, open: SocketOpen, now: Instant) {
         self.links.open(socket, open, &self.config, now);
-        self.settle();
+        self.settle(now);
     }
 
     /// A frame came in.
@@ -125,7 +134,7 @@ impl Hub {
             // The topic is always the session; and there is nothing to unsubscribe from it.
             FrameKind::Subscribe | FrameKind::Unsubscribe | FrameKind::Pong => {}
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// Something came in that is no frame. Real clients do not do this, so the connection ends.
@@ -134,7 +143,7 @@ impl Hub {
         if let Some(link) = self.links.hear(socket, false, &self.config, now) {
             self.drop_link(link, close::UNACCEPTABLE);
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// A websocket is gone. Its client may come back with another one.
@@ -142,7 +151,7 @@ impl Hub {
         if let Some(link) = self.links.lose(socket) {
             self.detach(link, close::DONE, now);
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// A websocket's outbox was full, and the websocket was given up.
@@ -159,13 +168,13 @@ impl Hub {
         now: Instant,
     ) {
         self.finish_join(ticket, outcome, now);
-        self.settle();
+        self.settle(now);
     }
 
     /// The SFU said something.
-    pub fn handle_media(&mut self, event: sfu::Event, _now: Instant) {
+    pub fn handle_media(&mut self, event: sfu::Event, now: Instant) {
         self.dispatch_media(event);
-        self.settle();
+        self.settle(now);
     }
 
     /// Does what is due; see [`Self::poll_timeout`].
@@ -179,7 +188,8 @@ impl Hub {
                 Expiry::Away(link) | Expiry::Over(link) => self.drop_link(link, close::GONE),
             }
         }
-        self.settle();
+        self.touch_due(now);
+        self.settle(now);
     }
 
     /// Closes every websocket in such a way that clients stop at once, and forgets everything.
@@ -189,6 +199,8 @@ impl Hub {
         self.publications.clear();
         self.subscriptions.clear();
         self.live.clear();
+        self.touched.clear();
+        self.agenda.clear();
         for key in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.notice(key, NoticeEvent::SessionEnded);
         }
@@ -202,7 +214,8 @@ impl Hub {
 
     /// When [`Self::handle_timeout`] next has something to look at, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.links.next_due()
+        let stream = self.agenda.first().map(|(at, ..)| *at);
+        self.links.next_due().into_iter().chain(stream).min()
     }
 
     /// What went wrong so far.
@@ -233,12 +246,19 @@ impl Hub {
         }
     }
 
-    /// Ends the connections that have too much waiting, also those that get too much by that.
-    fn settle(&mut self) {
-        while let Some(link) = self.links.pop_overflowed() {
-            if self.links.stage(link).is_some() {
-                self.counters.overflowed += 1;
-                self.drop_link(link, close::GONE);
+    /// Ends the connections that have too much waiting, also those that get too much by that, and
+    /// moves the streams for which something has changed.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(link) = self.links.pop_overflowed() {
+                if self.links.stage(link).is_some() {
+                    self.counters.overflowed += 1;
+                    self.drop_link(link, close::GONE);
+                }
+            } else if let Some((key, id)) = self.touched.pop_first() {
+                self.reconsider(key, id, now);
+            } else {
+                break;
             }
         }
     }

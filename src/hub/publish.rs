@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Hub;
+use super::adaptive::Adaptive;
 use super::effect::{NoticeEvent, SessionKey};
 use super::leave::reason;
 use super::request::Caller;
@@ -27,9 +28,15 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Refusal> {
         self.permit(caller, Capability::Publish)?;
+        if request.route == Some(Route::Relayed)
+            && self.publish_directly(caller, request.stream, now)
+        {
+            return Ok(());
+        }
         self.check_publish(caller, &request)?;
         let (key, id) = (caller.session, request.stream);
-        let source = match self.session(key).stored.media_mode {
+        let mode = self.session(key).stored.media_mode;
+        let source = match mode {
             MediaMode::Relayed => Source::Relayed,
             MediaMode::Routed | MediaMode::Adaptive => Source::Routed {
                 publication: PublicationId(self.number()),
@@ -46,6 +53,7 @@ impl Hub {
             description: request,
             source,
             layout_classes: layout_classes.unwrap_or_default(),
+            adaptive: Adaptive::of(mode, &self.config),
             subscribers: Default::default(),
         };
         self.accept_create(caller, id.0, now);
@@ -69,7 +77,7 @@ impl Hub {
                 };
                 let event = ServerEvent::GenerateOffer {
                     negotiation,
-                    simulcast: Some(false),
+                    simulcast: Some(self.config.simulcast),
                 };
                 self.tell(key, Audience::One(caller.connection), &event);
             }
@@ -103,8 +111,8 @@ impl Hub {
             return;
         };
         stream.announced = true;
-        let connection = stream.owner;
-        self.tell_of_stream(key, id);
+        let (connection, route) = (stream.owner, stream.source.route());
+        self.tell_of_stream(key, id, Audience::All, route);
         self.notice(
             key,
             NoticeEvent::StreamCreated {
@@ -162,6 +170,9 @@ impl Hub {
         let StreamDelete { stream: id, route } = request;
         let stream = self.session(caller.session).streams.get(&id);
         let stream = stream.ok_or(Refusal::StreamNotFound)?;
+        if route == Some(Route::Relayed) && stream.adaptive.is_some() {
+            return self.unpublish_directly(caller, id, now);
+        }
         if route.is_some_and(|route| route != stream.source.route()) {
             // The way of the media that ends is one the stream does not have (13.10).
             return Err(Refusal::NotFound);
@@ -201,6 +212,7 @@ impl Hub {
         if let Some(owner) = session.connections.get_mut(&connection) {
             owner.streams.remove(&id);
         }
+        self.strike(key, id, &stream);
         self.forget_subscribers(key, id, &stream);
         if let Source::Routed { publication, .. } = stream.source
             && self.publications.remove(&publication).is_some()

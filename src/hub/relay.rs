@@ -7,7 +7,7 @@ use super::order::InOrder;
 use super::request::Caller;
 use super::session::Delivery;
 use super::tell::Audience;
-use crate::model::id::{StreamId, SubscriberId};
+use crate::model::id::{ConnectionId, PeerId, StreamId, SubscriberId};
 use crate::signaling::client::{Negotiation, NegotiationMessage};
 use crate::signaling::error::Refusal;
 use crate::signaling::json::RawJson;
@@ -30,8 +30,19 @@ impl Hub {
         let Some(state) = stream.subscribers.get(&subscriber) else {
             return;
         };
-        let (publisher, from) = (stream.owner, state.owner.to_string());
-        let (peer, route) = (state.peer, Route::Relayed);
+        let between = (state.owner, stream.owner);
+        self.ask_for_offer(key, (id, subscriber), state.peer, between);
+    }
+
+    /// Asks a publisher for an offer, in a subscriber's name.
+    pub(super) fn ask_for_offer(
+        &mut self,
+        key: SessionKey,
+        (id, subscriber): (StreamId, SubscriberId),
+        peer: PeerId,
+        (from, publisher): (ConnectionId, ConnectionId),
+    ) {
+        let route = Route::Relayed;
         let negotiation = NegotiationId {
             stream: id,
             subscriber: Some(subscriber),
@@ -42,7 +53,7 @@ impl Hub {
             negotiation,
             simulcast: None,
         };
-        self.tell_from(key, &from, Audience::One(publisher), &event);
+        self.tell_from(key, &from.to_string(), Audience::One(publisher), &event);
     }
 
     /// Passes one message of a negotiation on, and the candidates that waited for it.
@@ -57,6 +68,7 @@ impl Hub {
             stream: id,
             message,
             content,
+            peer,
             ..
         } = negotiation;
         let session = self.session_mut(caller.session);
@@ -69,9 +81,14 @@ impl Hub {
             .subscribers
             .get_mut(&subscriber)
             .ok_or(Refusal::NotFound)?;
-        let Delivery::Relayed(relay) = &mut state.media else {
-            return Err(Refusal::Conflict);
+        let direct = stream.adaptive.as_mut();
+        let relay = match &mut state.media {
+            Delivery::Relayed(relay) => Some(relay),
+            Delivery::Held | Delivery::Routed(_) => {
+                direct.and_then(|adaptive| adaptive.relay(subscriber, peer))
+            }
         };
+        let relay = relay.ok_or(Refusal::Conflict)?;
         let (order, to) = if caller.connection == publisher {
             (&mut relay.to_subscriber, state.owner)
         } else if caller.connection == state.owner {
@@ -79,6 +96,7 @@ impl Hub {
         } else {
             return Err(Refusal::Forbidden);
         };
+        let is_answer = to == publisher && matches!(message, NegotiationMessage::Answer(_));
         let (description, candidates) = match message {
             NegotiationMessage::Offer(sdp) => {
                 (Some((RelayedKind::Offer, content)), order.describe(&sdp))
@@ -103,6 +121,9 @@ impl Hub {
                 content: &content,
             };
             self.tell_from(caller.session, &from, Audience::One(to), &event);
+        }
+        if is_answer {
+            self.answered_directly(caller.session, id);
         }
         Ok(())
     }

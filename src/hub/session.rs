@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adaptive::Adaptive;
 use super::bucket::Bucket;
 use super::link::LinkId;
 use super::relay::Relay;
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     pub(super) bearer: Option<Bearer>,
     /// Its application does not want to hear of other connections.
     pub(super) events_suppressed: bool,
+    /// It can take part in moving a stream of an adaptive session.
+    pub(super) adaptive: bool,
     pub(super) signals: Bucket,
     pub(super) streams: BTreeSet<StreamId>,
     pub(super) subscriptions: BTreeSet<(StreamId, SubscriberId)>,
@@ -63,13 +66,13 @@ pub(super) struct Stream {
     pub(super) source: Source,
     /// How it is laid out in recordings and broadcasts; a back end's business.
     pub(super) layout_classes: Vec<String>,
+    /// Present if it may move between the SFU and a direct leg.
+    pub(super) adaptive: Option<Adaptive>,
     pub(super) subscribers: BTreeMap<SubscriberId, Subscriber>,
 }
 
-/// Where a stream's media comes from.
-///
-/// This is the seam for adaptive sessions (`protocol/signaling.md`, 13.10): a stream that moves
-/// between the two would have both for a while. Until then they are routed.
+/// Where a stream's media comes from. A stream of an adaptive session is a routed one, which may
+/// have a direct leg in addition; see [`Adaptive`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// From the SFU.
@@ -96,6 +99,8 @@ pub(super) struct Subscriber {
     pub(super) sender_stats: bool,
     pub(super) fallback: Fallback,
     pub(super) media: Delivery,
+    /// Whether its leg to the SFU has been up.
+    pub(super) connected: bool,
 }
 
 /// How a subscriber gets its media.

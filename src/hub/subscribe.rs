@@ -15,6 +15,7 @@ use crate::signaling::channel::Channel;
 use crate::signaling::client::{SubscriberChannelUpdate, SubscriberCreate, SubscriberDelete, Wish};
 use crate::signaling::error::Refusal;
 use crate::signaling::server::ServerEvent;
+use crate::signaling::uri::Route;
 
 impl Hub {
     /// A client wants a stream. Negotiation starts from our side, or from the publisher's.
@@ -31,6 +32,9 @@ impl Hub {
             .streams
             .get(&stream_id)
             .ok_or(Refusal::StreamNotFound)?;
+        if request.route == Some(Route::Relayed) && stream.adaptive.is_some() {
+            return self.subscribe_directly(caller, (stream_id, id), now);
+        }
         if stream.subscribers.contains_key(&id) {
             return Err(Refusal::Conflict);
         }
@@ -63,6 +67,7 @@ impl Hub {
                 Source::Relayed => Delivery::Relayed(Relay::default()),
                 Source::Routed { .. } => Delivery::Held,
             },
+            connected: false,
         };
         for channel in &request.channels {
             subscriber.apply(channel.id, &channel.wish);
@@ -75,6 +80,7 @@ impl Hub {
         if let Some(connection) = session.connections.get_mut(&caller.connection) {
             connection.subscriptions.insert((stream_id, id));
         }
+        self.touch(caller.session, stream_id);
         match source {
             Source::Relayed => self.start_relay(caller.session, stream_id, id),
             Source::Routed {
@@ -132,7 +138,11 @@ impl Hub {
             subscriber: id,
             route,
         } = request;
-        if let Some(stream) = self.session(caller.session).streams.get(&stream_id)
+        let stream = self.session(caller.session).streams.get(&stream_id);
+        if route == Some(Route::Relayed) && stream.is_some_and(|s| s.adaptive.is_some()) {
+            return self.unsubscribe_directly(caller, (stream_id, id), now);
+        }
+        if let Some(stream) = stream
             && route.is_some_and(|route| route != stream.source.route())
         {
             // Not the way its media takes (13.10): what is to end is not there.
@@ -170,6 +180,7 @@ impl Hub {
         if let Some(owner) = session.connections.get_mut(&subscriber.owner) {
             owner.subscriptions.remove(&(stream_id, id));
         }
+        self.touch(key, stream_id);
         match subscriber.media {
             Delivery::Held => {}
             Delivery::Routed(subscription) => {
@@ -185,6 +196,18 @@ impl Hub {
                 };
                 self.tell_from(key, &from, Audience::One(publisher), &event);
             }
+        }
+    }
+
+    /// A subscriber's leg is up. The client sees by itself that media flows.
+    pub(super) fn subscriber_connected(&mut self, subscription: SubscriptionId) {
+        let Some(&(key, stream, id)) = self.subscriptions.get(&subscription) else {
+            return;
+        };
+        let stream_state = self.session_mut(key).streams.get_mut(&stream);
+        if let Some(subscriber) = stream_state.and_then(|s| s.subscribers.get_mut(&id)) {
+            subscriber.connected = true;
+            self.touch(key, stream);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::model::id::{ConnectionId, StreamId};
 use crate::signaling::frame::encode_event;
 use crate::signaling::object::ConnectionObject;
 use crate::signaling::server::ServerEvent;
+use crate::signaling::uri::Route;
 
 /// The address of our session logic: where clients send requests to, and where everything comes
 /// from that no other client has said. Clients learn it from the session info.
@@ -20,6 +21,9 @@ pub(super) enum Audience {
     All,
     /// One client.
     One(ConnectionId),
+    /// Those who know of direct legs of routed streams; to others a word about one would sound as
+    /// if it were about the stream.
+    Adaptive,
     /// Those who want to hear of connections, and the one it is about in any case.
     About(ConnectionId),
     /// Those who do not want to hear of connections, or those who do; of these only one, if given.
@@ -34,6 +38,7 @@ impl Audience {
     fn includes(self, id: ConnectionId, connection: &Connection) -> bool {
         match self {
             Self::All => true,
+            Self::Adaptive => connection.adaptive,
             Self::One(target) => id == target,
             Self::About(subject) => id == subject || !connection.events_suppressed,
             Self::Hearing { suppressed, only } => {
@@ -47,7 +52,7 @@ impl Audience {
         match self {
             Self::One(target) => Some(target),
             Self::Hearing { only, .. } => only,
-            Self::All | Self::About(_) => None,
+            Self::All | Self::Adaptive | Self::About(_) => None,
         }
     }
 }
@@ -71,10 +76,17 @@ impl Hub {
         });
     }
 
-    /// Tells everybody of a stream.
-    pub(super) fn tell_of_stream(&mut self, key: SessionKey, id: StreamId) {
-        self.post(key, SYMPHONY, Audience::All, |session| {
-            let object = session.stream_object(id)?;
+    /// Tells an audience of a stream, or of a further way of its media.
+    pub(super) fn tell_of_stream(
+        &mut self,
+        key: SessionKey,
+        id: StreamId,
+        audience: Audience,
+        route: Route,
+    ) {
+        self.post(key, SYMPHONY, audience, |session| {
+            let mut object = session.stream_object(id)?;
+            object.route = Some(route);
             let event = ServerEvent::StreamCreated(&object);
             Some(event.payload(session.stored.project, &session.stored.id))
         });

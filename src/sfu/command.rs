@@ -111,10 +111,24 @@ pub struct InboundTrackConfig {
     pub ssrcs: Vec<u32>,
     /// Pairs of (media SSRC, its RTX SSRC) from `a=ssrc-group:FID`.
     pub rtx_ssrcs: Vec<(u32, u32)>,
+    /// How its simulcast layers are told apart.
+    pub simulcast: Simulcast,
     /// Payload types in the publisher's numbering.
     pub codecs: Vec<InboundCodec>,
     /// Header extensions in the publisher's numbering.
     pub extensions: ExtensionMap,
+}
+
+/// The simulcast layers of a track, lowest first (`protocol/signaling.md`, 13.5).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Simulcast {
+    /// One layer, whatever its SSRC is.
+    #[default]
+    Off,
+    /// Layers by SSRC, from `a=ssrc-group:SIM`.
+    Ssrcs(Vec<u32>),
+    /// Layers by `a=rid` (RFC 8853).
+    Rids(Vec<String>),
 }
 
 /// A codec as the publisher numbers it.

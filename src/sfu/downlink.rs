@@ -1,10 +1,9 @@
-//! What a subscriber says about the way to it. Kept for the congestion control to come; today
-//! only the round trip is used.
+//! What a subscriber says about the way to it, and what follows from that.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::bandwidth::Estimator;
 use crate::rtp::rtcp::report::ReportBlock;
-use crate::rtp::rtcp::transport_cc::TransportFeedback;
 
 /// Round trip assumed before the first report.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -13,40 +12,57 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 const MIN_RTT: Duration = Duration::from_millis(10);
 
 /// Latest news of one subscriber's network.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Downlink {
     rtt: Option<Duration>,
-    /// Share lost, in 1/256, of the track reported last.
-    fraction_lost: u8,
-    /// The receiver's own estimate in bits per second.
-    remb: Option<u64>,
-    /// Packets that transport-wide feedback called received and missing.
-    arrived: u64,
-    missing: u64,
+    pub(super) estimator: Estimator,
+    /// The next transport-wide number.
+    number: u16,
+    /// Bytes sent since the last report, and bits per second before it.
+    bytes: u64,
+    since: Instant,
+    rate: f64,
 }
 
 impl Downlink {
+    /// `number` is random.
+    pub(super) fn new(number: u16, now: Instant) -> Self {
+        Self {
+            rtt: None,
+            estimator: Estimator::new(now),
+            number,
+            bytes: 0,
+            since: now,
+            rate: 0.0,
+        }
+    }
+
+    /// The transport-wide number of the packet that leaves next.
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// A packet of `len` bytes leaves; `numbered`: it carries [`Self::number`].
+    pub(super) fn sent(&mut self, len: usize, numbered: bool, now: Instant) {
+        self.bytes += len as u64;
+        if numbered {
+            self.estimator.sent(self.number, len, now);
+            self.number = self.number.wrapping_add(1);
+        }
+    }
+
     /// A report block about one of our streams, and the round trip it shows.
-    pub(super) fn report(&mut self, block: &ReportBlock, rtt: Option<Duration>) {
-        self.fraction_lost = block.fraction_lost;
+    pub(super) fn report(&mut self, block: &ReportBlock, rtt: Option<Duration>, now: Instant) {
         if let Some(rtt) = rtt {
             self.rtt = Some(self.rtt.map_or(rtt, |smoothed| (smoothed * 7 + rtt) / 8));
         }
-    }
-
-    /// Transport-wide feedback.
-    pub(super) fn transport_feedback(&mut self, feedback: &TransportFeedback<'_>) {
-        for arrival in feedback.arrivals() {
-            match arrival.at_us {
-                Some(_) => self.arrived += 1,
-                None => self.missing += 1,
-            }
+        let passed = now.saturating_duration_since(self.since).as_secs_f64();
+        if passed >= 0.5 {
+            self.rate = self.bytes as f64 * 8.0 / passed;
+            (self.bytes, self.since) = (0, now);
         }
-    }
-
-    /// The receiver's own estimate in bits per second.
-    pub(super) fn remb(&mut self, bitrate: u64) {
-        self.remb = Some(bitrate);
+        let share = f64::from(block.fraction_lost) / 256.0;
+        self.estimator.lost(share, self.rate, now);
     }
 
     /// Smoothed round trip.

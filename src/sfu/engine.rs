@@ -40,7 +40,7 @@ struct Core {
     /// Publications with packets to forward at the end of this turn.
     touched: Vec<PublicationId>,
     /// Room to build RTCP and retransmissions in.
-    scratch: Vec<u8>,
+    scratch: [Vec<u8>; 2],
     counters: Counters,
     entropy: Entropy,
     epoch: Epoch,
@@ -57,7 +57,7 @@ impl Engine {
                 handoff: Handoff::default(),
                 events: VecDeque::new(),
                 touched: Vec::new(),
-                scratch: Vec::new(),
+                scratch: Default::default(),
                 counters: Counters::default(),
                 entropy,
                 epoch,
@@ -173,9 +173,14 @@ impl Core {
         let Some(subscription) = self.legs.subscriptions.get_mut(&id) else {
             return;
         };
-        if subscription.want(wanted) && subscription.transport.announced {
-            let publication = subscription.publication;
-            self.want_keyframe(publication, at, outlet);
+        subscription.want(wanted);
+        let id = subscription.publication;
+        if let Some(publication) = self.legs.publications.get(&id) {
+            subscription.choose(publication, at.now);
+        }
+        let layers = subscription.awaited();
+        if layers != 0 && subscription.transport.announced {
+            self.want_keyframes(id, layers, at, outlet);
         }
     }
 
@@ -226,10 +231,13 @@ impl Core {
         self.events.push_back(EngineEvent::Connected(leg));
         self.arm(leg);
         if let Leg::Subscriber(id) = leg
-            && let Some(subscription) = self.legs.subscriptions.get(&id)
+            && let Some(subscription) = self.legs.subscriptions.get_mut(&id)
             && subscription.wants_video()
+            && let Some(publication) = self.legs.publications.get(&subscription.publication)
         {
-            self.want_keyframe(subscription.publication, at, outlet);
+            subscription.choose(publication, at.now);
+            let (publication, layers) = (subscription.publication, subscription.awaited());
+            self.want_keyframes(publication, layers, at, outlet);
         }
     }
 
@@ -357,18 +365,26 @@ impl Core {
         let scratch = &mut self.scratch;
         let outcome = subscription.receive_rtcp(datagram, publication, scratch, at, outlet)?;
         self.counters.resent += outcome.packets;
-        if outcome.needs_keyframe {
+        if outcome.keyframes != 0 {
             let publication = subscription.publication;
-            self.want_keyframe(publication, at, outlet);
+            self.want_keyframes(publication, outcome.keyframes, at, outlet);
         }
+        // What was reported may be a reason to probe.
+        self.arm(Leg::Subscriber(id));
         Ok(())
     }
 
-    /// Asks a publisher for a key frame, now or as soon as spacing allows.
-    fn want_keyframe(&mut self, id: PublicationId, at: &Moment, outlet: &mut Outlet<'_>) {
+    /// Asks a publisher for key frames of some layers, now or as soon as spacing allows.
+    fn want_keyframes(
+        &mut self,
+        id: PublicationId,
+        layers: u8,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) {
         if let Some(publication) = self.legs.publications.get_mut(&id) {
-            publication.want_keyframe();
-            publication.drive(at, &mut self.scratch, outlet);
+            publication.want_keyframes(layers);
+            publication.drive(at, &mut self.scratch[0], outlet);
             self.arm(Leg::Publisher(id));
         }
     }
@@ -388,19 +404,20 @@ impl Core {
             let Some(publication) = legs.publications.get_mut(&id) else {
                 continue;
             };
-            let mut needs_keyframe = false;
+            let mut keyframes = 0;
             for subscriber in &publication.subscribers {
                 let Some(subscription) = legs.subscriptions.get_mut(subscriber) else {
                     continue;
                 };
-                let outcome = subscription.forward(&publication.pending, received, at, outlet);
+                let changed = &mut scratch[1];
+                let outcome = subscription.forward(publication, received, changed, at, outlet);
                 counters.forwarded += outcome.packets;
-                needs_keyframe |= outcome.needs_keyframe;
+                keyframes |= outcome.keyframes;
             }
             publication.pending.clear();
-            if needs_keyframe {
-                publication.want_keyframe();
-                publication.drive(at, scratch, outlet);
+            if keyframes != 0 {
+                publication.want_keyframes(keyframes);
+                publication.drive(at, &mut scratch[0], outlet);
             }
             let due = publication.poll_timeout();
             timers.arm(Leg::Publisher(id), &mut publication.transport.armed, due);
@@ -433,7 +450,7 @@ impl Core {
         match leg {
             Leg::Publisher(id) => {
                 if let Some(publication) = publications.get_mut(&id) {
-                    publication.drive(at, &mut self.scratch, outlet);
+                    publication.drive(at, &mut self.scratch[0], outlet);
                 }
             }
             Leg::Subscriber(id) => {

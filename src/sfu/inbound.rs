@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::MediaKind;
 use super::cache::Cache;
-use super::command::{InboundCodec, InboundTrackConfig};
+use super::command::{Codec, InboundCodec, InboundTrackConfig, Simulcast};
 use super::keyframe::KeyframeRequests;
+use super::layer::{Layers, MAX_LAYERS, Meter};
 use super::nack::{Arrival, Gaps};
 use super::packet::text_element;
 use super::report::ReceiveStats;
+use crate::rtp::codec::{Size, av1, vp9};
 use crate::rtp::header::Header;
 use crate::rtp::rtcp::report::SenderInfo;
 use crate::rtp::seq::Extender;
@@ -30,8 +32,11 @@ const AUDIO_CACHE: (usize, usize) = (128, 640);
 pub(super) struct InboundTrack {
     pub(super) config: InboundTrackConfig,
     pub(super) streams: Vec<Stream>,
-    /// The stream that subscribers receive. The seam for a choice per subscriber.
-    selected: Option<u32>,
+    /// The stream that carries each layer now.
+    selected: [Option<u32>; MAX_LAYERS],
+    /// What subscribers choose from.
+    pub(super) layers: Layers,
+    refresh_at: Option<Instant>,
 }
 
 /// One SSRC of media, with its retransmissions.
@@ -42,6 +47,11 @@ pub(super) struct Stream {
     pub(super) ssrc: u32,
     rtx_ssrc: Option<u32>,
     rid: Option<String>,
+    /// Its simulcast layer, 0 the lowest.
+    pub(super) layer: usize,
+    size: Option<Size>,
+    meter: Meter,
+    templates: av1::Templates,
     numbers: Extender,
     pub(super) gaps: Gaps,
     pub(super) stats: ReceiveStats,
@@ -66,7 +76,9 @@ impl InboundTrack {
         Self {
             config,
             streams: Vec::new(),
-            selected: None,
+            selected: [None; MAX_LAYERS],
+            layers: Layers::default(),
+            refresh_at: None,
         }
     }
 
@@ -82,6 +94,15 @@ impl InboundTrack {
             }
         }
         self.config = config;
+        let config = &self.config;
+        self.streams.retain_mut(|stream| {
+            let layer = layer_of(&config.simulcast, stream.ssrc, stream.rid.as_deref());
+            stream.layer = layer.unwrap_or_default();
+            layer.is_some()
+        });
+        self.selected = [None; MAX_LAYERS];
+        self.layers.forget();
+        self.refresh_at = None;
     }
 
     /// Finds the stream of a known SSRC.
@@ -131,7 +152,10 @@ impl InboundTrack {
         if let Some((media, _)) = pair.copied() {
             // Browsers probe with retransmissions before the first media.
             let known = self.streams.iter().position(|stream| stream.ssrc == media);
-            let index = known.unwrap_or_else(|| self.add_stream(media, None, source, now));
+            let index = match known {
+                Some(index) => index,
+                None => self.add_stream(media, None, source, now)?,
+            };
             return Some(Route::Rtx(index));
         }
         let is_rtx = |codec: &InboundCodec| codec.rtx_pt == Some(header.payload_type);
@@ -139,11 +163,19 @@ impl InboundTrack {
             return self.learn_rtx(header, packet);
         }
         let rid = text_element(header, packet, self.config.extensions.rid);
-        let index = self.add_stream(header.ssrc, rid.map(str::to_owned), source, now);
+        let index = self.add_stream(header.ssrc, rid, source, now)?;
         Some(Route::Media(index))
     }
 
-    fn add_stream(&mut self, ssrc: u32, rid: Option<String>, source: u32, now: Instant) -> usize {
+    /// Makes a stream; `None` if simulcast was agreed and this is none of its layers.
+    fn add_stream(
+        &mut self,
+        ssrc: u32,
+        rid: Option<&str>,
+        source: u32,
+        now: Instant,
+    ) -> Option<usize> {
+        let layer = layer_of(&self.config.simulcast, ssrc, rid)?;
         let rtx = self
             .config
             .rtx_ssrcs
@@ -157,7 +189,11 @@ impl InboundTrack {
             source,
             ssrc,
             rtx_ssrc: rtx.map(|(_, rtx)| *rtx),
-            rid,
+            rid: rid.map(str::to_owned),
+            layer,
+            size: None,
+            meter: Meter::new(now),
+            templates: av1::Templates::default(),
             numbers: Extender::default(),
             gaps: Gaps::new(),
             stats: ReceiveStats::default(),
@@ -169,7 +205,7 @@ impl InboundTrack {
         };
         self.make_room();
         self.streams.push(stream);
-        self.streams.len() - 1
+        Some(self.streams.len() - 1)
     }
 
     /// Retransmissions of an undeclared SSRC: by repaired rid, else of the only stream.
@@ -216,25 +252,20 @@ impl InboundTrack {
             .map(|codec| codec.pt)
     }
 
-    /// Whether the packets of stream `index` are forwarded: those of the newest one that is not
-    /// silent. Browsers add the higher layers of simulcast later.
+    /// Whether stream `index` carries its layer: the newest one does that is not silent. Browsers
+    /// number anew without saying that the old stream has ended.
     pub(super) fn select(&mut self, index: usize, now: Instant) -> bool {
-        let source = self.streams[index].source;
-        if self.selected == Some(source) {
+        let (source, layer) = (self.streams[index].source, self.streams[index].layer);
+        if self.selected[layer] == Some(source) {
             return true;
         }
-        let current = self.selected_stream();
+        let current = self.selected[layer].and_then(|source| self.stream(source));
         let silent = |s: &Stream| now.saturating_duration_since(s.last_at) >= SILENT;
         if current.is_none_or(|stream| silent(stream) || stream.source < source) {
-            self.selected = Some(source);
+            self.selected[layer] = Some(source);
             return true;
         }
         false
-    }
-
-    /// The stream that subscribers receive.
-    pub(super) fn selected_stream(&self) -> Option<&Stream> {
-        self.stream(self.selected?)
     }
 
     /// The stream called `source`.
@@ -242,15 +273,68 @@ impl InboundTrack {
         self.streams.iter().find(|stream| stream.source == source)
     }
 
-    /// Asks for a key frame of what subscribers receive.
-    pub(super) fn want_keyframe(&mut self) {
-        let selected = self.selected;
-        if self.config.kind == MediaKind::Video
-            && let Some(stream) = self.streams.iter_mut().find(|s| Some(s.source) == selected)
-        {
-            stream.keyframes.want();
+    /// Takes note of what a packet of stream `index` costs, and of how large its picture is.
+    pub(super) fn measure(
+        &mut self,
+        index: usize,
+        (len, timestamp, temporal): (usize, u32, u8),
+        now: Instant,
+    ) {
+        if self.config.kind != MediaKind::Video || len == 0 {
+            return;
+        }
+        let stream = &mut self.streams[index];
+        stream.meter.add(len, timestamp, temporal);
+        if !self.layers.is_active(stream.layer) {
+            self.layers.begin(stream.layer, stream.size);
+        }
+        if self.refresh_at.is_none_or(|at| at <= now) {
+            self.refresh_at = Some(now + Meter::WINDOW);
+            self.refresh(now);
         }
     }
+
+    /// Brings the table up to date with what the streams were measured to be.
+    fn refresh(&mut self, now: Instant) {
+        for stream in &mut self.streams {
+            let rates = stream.meter.finish(now);
+            if self.selected[stream.layer] == Some(stream.source) {
+                self.layers.update(stream.layer, rates);
+            }
+        }
+    }
+
+    /// A key frame says how large the pictures of stream `index` are.
+    pub(super) fn resize(&mut self, index: usize, size: Option<Size>) {
+        let stream = &mut self.streams[index];
+        if size.is_some() && stream.size != size {
+            stream.size = size;
+            self.layers.begin(stream.layer, size);
+        }
+    }
+
+    /// Asks for key frames of the layers whose bit is set in `layers`.
+    pub(super) fn want_keyframes(&mut self, layers: u8) {
+        if self.config.kind != MediaKind::Video {
+            return;
+        }
+        let selected = &self.selected;
+        for stream in &mut self.streams {
+            if layers >> stream.layer & 1 != 0 && selected[stream.layer] == Some(stream.source) {
+                stream.keyframes.want();
+            }
+        }
+    }
+}
+
+/// Which layer an SSRC is; `None` if it is none of those agreed.
+fn layer_of(simulcast: &Simulcast, ssrc: u32, rid: Option<&str>) -> Option<usize> {
+    let layer = match simulcast {
+        Simulcast::Off => 0,
+        Simulcast::Ssrcs(ssrcs) => ssrcs.iter().position(|known| *known == ssrc)?,
+        Simulcast::Rids(rids) => rids.iter().position(|known| Some(known.as_str()) == rid)?,
+    };
+    (layer < MAX_LAYERS).then_some(layer)
 }
 
 impl Stream {
@@ -272,6 +356,22 @@ impl Stream {
         self.stats.receive(sequence, header.timestamp, arrival);
         (sequence, self.gaps.receive(sequence, now))
     }
+
+    /// The temporal layer of a packet.
+    pub(super) fn temporal(
+        &mut self,
+        codec: Codec,
+        payload: &[u8],
+        descriptor: Option<&[u8]>,
+    ) -> u8 {
+        if let Some(descriptor) = descriptor {
+            return self.templates.temporal(descriptor).unwrap_or(0);
+        }
+        match codec {
+            Codec::Vp9 => vp9::temporal(payload).unwrap_or(0),
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -287,6 +387,7 @@ mod tests {
             mid: "1".into(),
             ssrcs: ssrcs.to_vec(),
             rtx_ssrcs: rtx_ssrcs.to_vec(),
+            simulcast: Simulcast::Off,
             codecs: vec![InboundCodec {
                 pt: 96,
                 rtx_pt: Some(97),
@@ -387,5 +488,19 @@ mod tests {
         assert_eq!(this.route(1), None);
         assert_eq!(this.route(2), Some(Route::Media(0)));
         assert_eq!(this.route(22), Some(Route::Rtx(0)));
+    }
+
+    #[test]
+    fn rids_that_were_agreed_are_layers_and_others_are_nothing() {
+        let now = Clock::system().epoch().instant;
+        let mut track = track(&[], &[]);
+        track.config.simulcast = Simulcast::Rids(["q", "h", "f"].map(str::to_owned).to_vec());
+        learn(&mut track, 12, 96, Some((2, b"f")), now);
+        learn(&mut track, 10, 96, Some((2, b"q")), now);
+        assert_eq!(learn(&mut track, 13, 96, Some((2, b"x")), now), None);
+        assert_eq!(learn(&mut track, 13, 96, None, now), None);
+        let layers: Vec<_> = track.streams.iter().map(|s| (s.ssrc, s.layer)).collect();
+        assert_eq!(layers, [(12, 2), (10, 0)]);
+        assert!(track.select(0, now) && track.select(1, now));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::command::Codec;
-use crate::rtp::codec::{av1, h264, vp8, vp9};
+use crate::rtp::codec::{Size, av1, h264, vp8, vp9};
 
 /// Least time between two requests: encoders answer each with a large frame.
 const SPACING: Duration = Duration::from_millis(500);
@@ -69,6 +69,15 @@ pub(super) fn starts_keyframe(
         Codec::Vp9 => vp9::starts_keyframe(payload),
         Codec::H264 => h264::starts_keyframe(payload),
         Codec::Av1 => av1::starts_keyframe(payload),
+    }
+}
+
+/// The picture's size, if this first packet of a key frame says it.
+pub(super) fn picture_size(codec: Codec, payload: &[u8]) -> Option<Size> {
+    match codec {
+        Codec::Vp8 => vp8::size(payload),
+        Codec::Vp9 => vp9::size(payload),
+        Codec::Opus | Codec::Red | Codec::H264 | Codec::Av1 => None,
     }
 }
 

@@ -18,12 +18,15 @@ pub mod negotiator;
 pub mod sdp;
 pub mod stun;
 
+mod allocate;
+mod bandwidth;
 mod cache;
 mod counters;
 mod downlink;
 mod handoff;
 mod inbound;
 mod keyframe;
+mod layer;
 mod legs;
 mod moment;
 mod nack;

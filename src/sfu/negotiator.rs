@@ -230,7 +230,7 @@ mod tests {
     use crate::sfu::MediaKind;
     use crate::sfu::command::{
         Codec, Fingerprint, FingerprintAlgorithm, IceCredentials, InboundTrackConfig,
-        PublicationConfig, SubscriptionConfig,
+        PublicationConfig, Simulcast, SubscriptionConfig,
     };
     use crate::sfu::sdp::{Direction, RidDirection, SessionDescription, Setup};
 
@@ -420,7 +420,13 @@ mod tests {
 
     #[test]
     fn simulcast_by_rid_is_accepted() {
-        let text = Sfu::new().publish(RID);
+        let mut sfu = Sfu::new();
+        let text = sfu.publish(RID);
+        let Some(Command::AddPublication(config)) = sfu.0.poll_command() else {
+            panic!("a publication");
+        };
+        let rids = ["q", "h", "f"].map(str::to_owned).to_vec();
+        assert_eq!(config.tracks[1].simulcast, Simulcast::Rids(rids));
         let answer = SessionDescription::parse(&text).unwrap();
         let video = &answer.sections[1];
         assert_eq!(
@@ -444,6 +450,10 @@ mod tests {
             panic!("a publication");
         };
         assert_eq!(config.tracks[1].ssrcs, [10000, 10001, 10002]);
+        assert_eq!(
+            config.tracks[1].simulcast,
+            Simulcast::Ssrcs(vec![10000, 10001, 10002])
+        );
         assert_eq!(config.tracks[1].rtx_ssrcs[2], (10002, 20002));
     }
 

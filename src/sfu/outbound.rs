@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::MediaKind;
 use super::command::{ExtensionMap, OutboundTrackConfig, PayloadTypeMap};
+use super::downlink::Downlink;
+use super::inbound::InboundTrack;
+use super::layer::{Choice, Filter, Verdict};
 use super::moment::Moment;
 use super::nack::ResendLimit;
 use super::outlet::Outlet;
 use super::packet::{Extensions, Packet};
-use super::rewrite::{Original, Rewriter};
+use super::rewrite::{Incoming, Original, Rewriter};
+use crate::rtp::codec::vp8;
 use crate::rtp::extension::Element;
 use crate::rtp::header::{Header, Outgoing};
 use crate::srtp::Sealer;
@@ -17,12 +20,24 @@ use crate::srtp::Sealer;
 /// is: its decoder may know better, as with payloads encrypted end to end.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a subscriber that has nothing yet waits for its own layer, before it begins with the
+/// key frame of any other.
+const LAYER_PATIENCE: Duration = Duration::from_millis(400);
+
 /// One `m=` section towards a subscriber.
 #[derive(Debug)]
 pub(super) struct OutboundTrack {
     pub(super) config: OutboundTrackConfig,
     pub(super) rewriter: Rewriter,
     flow: Flow,
+    /// The layers to send; the simulcast layer changes with its next key frame.
+    choice: Choice,
+    /// The simulcast layer that is being sent.
+    layer: usize,
+    /// The timestamp of the last packet of the layer that is to be sent instead.
+    upcoming: Option<u32>,
+    filter: Filter,
+    manner: Manner,
     /// Extended number of the last retransmission.
     rtx_sequence: u64,
     pub(super) resends: ResendLimit,
@@ -31,13 +46,22 @@ pub(super) struct OutboundTrack {
     pub(super) octets: u32,
 }
 
+/// How frames are left out beyond the choice of layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Manner {
+    /// About one frame a second is wanted.
+    pub(super) thin: bool,
+    /// The network is full: what can be left out of a layer that is being left, is.
+    pub(super) hurry: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     /// Not wanted.
     Off,
     /// To begin at the next packet where that is possible. Holds the first packet's time and
-    /// the timestamp of the last one, once there was one.
-    Joining(Option<(Instant, u32)>),
+    /// the timestamp of the last one of the layer that is wanted, once there was one.
+    Joining(Option<(Instant, Option<u32>)>),
     /// Packets leave.
     On,
 }
@@ -49,7 +73,7 @@ pub(super) enum Forwarded {
     Sent,
     /// It is of no use to this subscriber.
     Dropped,
-    /// The subscriber waits for a key frame.
+    /// The subscriber waits for a key frame of the packet's layer.
     NeedsKeyframe,
 }
 
@@ -57,8 +81,9 @@ pub(super) enum Forwarded {
 pub(super) struct Way<'a, 'n> {
     pub(super) to: std::net::SocketAddr,
     pub(super) sealer: &'a mut Sealer,
-    /// The next transport-wide number.
-    pub(super) transport_cc: &'a mut u16,
+    pub(super) downlink: &'a mut Downlink,
+    /// Room to change a payload in.
+    pub(super) scratch: &'a mut Vec<u8>,
     pub(super) outlet: &'a mut Outlet<'n>,
 }
 
@@ -69,6 +94,11 @@ impl OutboundTrack {
             config,
             rewriter: Rewriter::new(start),
             flow: Flow::Off,
+            choice: Choice::default(),
+            layer: 0,
+            upcoming: None,
+            filter: Filter::default(),
+            manner: Manner::default(),
             rtx_sequence: rtx_start,
             resends: ResendLimit::new(),
             packets: 0,
@@ -76,14 +106,42 @@ impl OutboundTrack {
         }
     }
 
-    /// Begins or ends sending. Returns whether a key frame would help.
-    pub(super) fn want(&mut self, wanted: bool) -> bool {
+    /// Begins or ends sending.
+    pub(super) fn want(&mut self, wanted: bool) {
         match (wanted, self.flow) {
             (false, _) => self.flow = Flow::Off,
             (true, Flow::Off) => self.flow = Flow::Joining(None),
-            (true, _) => return false,
+            (true, _) => {}
         }
-        wanted && self.config.kind == MediaKind::Video
+    }
+
+    /// Changes which frames leave.
+    pub(super) fn choose(&mut self, choice: Choice, manner: Manner) {
+        let before = std::mem::replace(&mut self.manner, manner);
+        self.choice = choice;
+        if before.thin && !manner.thin && self.flow == Flow::On {
+            // What came in between is missing.
+            self.flow = Flow::Joining(None);
+        }
+    }
+
+    /// The simulcast layer, as a bit, that a key frame is awaited of.
+    pub(super) fn awaited(&self) -> u8 {
+        match self.flow {
+            Flow::Off => 0,
+            Flow::On if self.layer == self.choice.layer => 0,
+            _ => 1 << self.choice.layer,
+        }
+    }
+
+    /// The simulcast layers, as bits, whose key frames are of use now: the one that is sent, and
+    /// the one that is to be.
+    pub(super) fn layers(&self) -> u8 {
+        match self.flow {
+            Flow::Off => 0,
+            Flow::Joining(_) => 1 << self.choice.layer,
+            Flow::On => 1 << self.layer | 1 << self.choice.layer,
+        }
     }
 
     /// Whether packets leave.
@@ -91,10 +149,11 @@ impl OutboundTrack {
         self.flow == Flow::On
     }
 
-    /// Sends a packet, if this is one to send. `bytes` is where its ranges point.
+    /// Sends a packet of `inbound`, if this is one to send. `bytes` is where its ranges point.
     pub(super) fn forward(
         &mut self,
         packet: &Packet,
+        inbound: &InboundTrack,
         bytes: &[u8],
         at: &Moment,
         way: &mut Way<'_, '_>,
@@ -102,41 +161,45 @@ impl OutboundTrack {
         if self.flow == Flow::Off {
             return Forwarded::Dropped;
         }
+        let incoming = incoming(packet);
         let Some(pt) = self.payload_type(packet.payload_type) else {
-            self.rewriter.skip(packet.source, packet.sequence);
+            self.rewriter.skip(incoming, false, false);
             return Forwarded::Dropped;
         };
-        if self.flow == Flow::On && self.rewriter.source() != Some(packet.source) {
-            self.flow = Flow::Joining(None);
+        match self.admit(packet, at.now) {
+            Admission::Continues => {}
+            Admission::Begins => self.begin(packet, inbound, at.now),
+            Admission::Refused(forwarded) => return forwarded,
         }
-        if let Flow::Joining(seen) = self.flow {
-            if !self.may_join(packet, seen, at.now) {
-                return Forwarded::NeedsKeyframe;
-            }
-            let Packet {
-                source,
-                sequence,
-                timestamp,
-                clock_rate,
-                ..
-            } = *packet;
+        let limit = match self.manner.hurry && packet.layer > self.choice.layer {
+            true => 0,
+            false => self.choice.temporal,
+        };
+        let verdict = self.filter.judge(packet, limit, self.manner.thin, at.now);
+        if let Verdict::LeaveOut {
+            new_frame,
+            needs_keyframe,
+        } = verdict
+        {
             self.rewriter
-                .begin(source, sequence, timestamp, clock_rate, at.now);
-            self.flow = Flow::On;
+                .skip(incoming, new_frame, packet.temporal == 0);
+            return match needs_keyframe {
+                true => Forwarded::NeedsKeyframe,
+                false => Forwarded::Dropped,
+            };
         }
-        let place = self
-            .rewriter
-            .rewrite(packet.source, packet.sequence, packet.timestamp, at.now);
-        let Some((number, timestamp)) = place else {
+        let Some(place) = self.rewriter.rewrite(incoming, at.now) else {
             return Forwarded::Dropped;
         };
         let payload = &bytes[packet.payload.clone()];
         let header = Sent {
-            number,
-            timestamp,
+            number: place.number,
+            timestamp: place.timestamp,
             payload_type: pt.outbound,
             ssrc: self.config.ssrc,
         };
+        let mut changed = std::mem::take(way.scratch);
+        let payload = renumbered(packet.vp8, place.picture, payload, &mut changed);
         self.write(
             &header,
             packet.marker,
@@ -148,15 +211,83 @@ impl OutboundTrack {
         );
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload.len() as u32);
+        *way.scratch = changed;
         Forwarded::Sent
     }
 
+    /// Whether a packet belongs to what is sent, or begins it, or changes the layer.
+    fn admit(&mut self, packet: &Packet, now: Instant) -> Admission {
+        let wanted = packet.layer == self.choice.layer;
+        if self.flow == Flow::On {
+            if self.rewriter.source() == Some(packet.source) {
+                return Admission::Continues;
+            }
+            if packet.layer == self.layer && wanted {
+                // Another stream carries the layer.
+                self.flow = Flow::Joining(None);
+            } else if !wanted {
+                return Admission::Refused(Forwarded::Dropped);
+            }
+        }
+        let begins = match self.flow {
+            Flow::Joining(seen) => self.may_join(packet, seen, now),
+            _ => self.may_switch(packet),
+        };
+        match (begins, wanted) {
+            (true, _) => Admission::Begins,
+            (false, true) => Admission::Refused(Forwarded::NeedsKeyframe),
+            (false, false) => Admission::Refused(Forwarded::Dropped),
+        }
+    }
+
+    /// Whether the layer can change with this packet of the one that is wanted: with a key frame,
+    /// or with any frame if it cannot be read.
+    fn may_switch(&mut self, packet: &Packet) -> bool {
+        let before = self.upcoming.replace(packet.timestamp);
+        match packet.keyframe {
+            Some(key) => key,
+            None => before.is_some_and(|before| before != packet.timestamp),
+        }
+    }
+
+    fn begin(&mut self, packet: &Packet, inbound: &InboundTrack, now: Instant) {
+        let aligned = self.aligned(packet, inbound);
+        self.rewriter
+            .begin(incoming(packet), packet.clock_rate, aligned, now);
+        self.flow = Flow::On;
+        self.upcoming = None;
+        self.layer = packet.layer;
+        self.filter.begin(packet, self.choice.temporal, now);
+    }
+
+    /// How far the timestamps of a packet's stream are to be shifted to go on with those of the
+    /// current one, by the sender reports about both.
+    fn aligned(&self, packet: &Packet, inbound: &InboundTrack) -> Option<u32> {
+        let source = self.rewriter.source()?;
+        let current = inbound.stream(source)?.last_sr?;
+        let next = inbound.stream(packet.source)?.last_sr?;
+        let ticks = next.ntp.ticks_since(current.ntp, packet.clock_rate);
+        let same_moment = current.rtp_timestamp.wrapping_add(ticks as u32);
+        let offset = self.rewriter.timestamp_offset(source)?;
+        Some(offset.wrapping_add(same_moment.wrapping_sub(next.rtp_timestamp)))
+    }
+
     /// Whether a subscriber that has nothing yet can begin with this packet.
-    fn may_join(&mut self, packet: &Packet, seen: Option<(Instant, u32)>, now: Instant) -> bool {
-        let (since, before) = seen.unwrap_or((now, packet.timestamp));
-        self.flow = Flow::Joining(Some((since, packet.timestamp)));
-        let new_frame = seen.is_none() || before != packet.timestamp;
-        let tired = now.saturating_duration_since(since) >= KEYFRAME_PATIENCE;
+    fn may_join(
+        &mut self,
+        packet: &Packet,
+        seen: Option<(Instant, Option<u32>)>,
+        now: Instant,
+    ) -> bool {
+        let (since, before) = seen.unwrap_or((now, None));
+        let waited = now.saturating_duration_since(since);
+        if packet.layer != self.choice.layer {
+            self.flow = Flow::Joining(Some((since, before)));
+            return packet.keyframe == Some(true) && waited >= LAYER_PATIENCE;
+        }
+        self.flow = Flow::Joining(Some((since, Some(packet.timestamp))));
+        let new_frame = before != Some(packet.timestamp);
+        let tired = waited >= KEYFRAME_PATIENCE;
         match packet.keyframe {
             Some(true) => true,
             None => new_frame,
@@ -190,7 +321,14 @@ impl OutboundTrack {
         }
         let extensions = Extensions::read(&header, bytes, map);
         let payload = &bytes[header.payload.clone()];
+        let numbered = resend
+            .is_vp8
+            .then(|| vp8::Descriptor::parse(payload))
+            .flatten();
+        let mut changed = std::mem::take(way.scratch);
+        let payload = renumbered(numbered, original.picture, payload, &mut changed);
         let timestamp = header.timestamp.wrapping_add(original.timestamp_offset);
+        let mut sent_again = true;
         if let (Some(ssrc), Some(payload_type)) = (self.config.rtx_ssrc, pt.outbound_rtx) {
             self.rtx_sequence += 1;
             scratch.clear();
@@ -203,19 +341,60 @@ impl OutboundTrack {
                 ssrc,
             };
             self.write(&sent, header.marker, &extensions, bytes, scratch, at, way);
-            return true;
-        }
-        if resend.may_reseal {
-            let (payload_type, ssrc) = (pt.outbound, self.config.ssrc);
+        } else if resend.may_reseal {
             let sent = Sent {
                 number: original.number,
                 timestamp,
-                payload_type,
-                ssrc,
+                payload_type: pt.outbound,
+                ssrc: self.config.ssrc,
             };
             self.write(&sent, header.marker, &extensions, bytes, payload, at, way);
+        } else {
+            sent_again = false;
         }
-        resend.may_reseal
+        *way.scratch = changed;
+        sent_again
+    }
+
+    /// Sends a packet once more for nothing but its length, `bytes` being the publisher's copy:
+    /// receivers drop the retransmission of what they have. Returns whether it was sent.
+    pub(super) fn pad(
+        &mut self,
+        original: Original,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+        at: &Moment,
+        way: &mut Way<'_, '_>,
+    ) -> bool {
+        let Some(header) = Header::parse(bytes) else {
+            return false;
+        };
+        let rtx = self.payload_type(header.payload_type);
+        let (Some(ssrc), Some(payload_type)) =
+            (self.config.rtx_ssrc, rtx.and_then(|pt| pt.outbound_rtx))
+        else {
+            return false;
+        };
+        self.rtx_sequence += 1;
+        scratch.clear();
+        scratch.extend_from_slice(&(original.number as u16).to_be_bytes());
+        scratch.extend_from_slice(&bytes[header.payload.clone()]);
+        let sent = Sent {
+            number: self.rtx_sequence,
+            timestamp: header.timestamp.wrapping_add(original.timestamp_offset),
+            payload_type,
+            ssrc,
+        };
+        self.write(
+            &sent,
+            header.marker,
+            &Extensions::default(),
+            bytes,
+            scratch,
+            at,
+            way,
+        );
+        true
     }
 
     fn payload_type(&self, inbound: u8) -> Option<PayloadTypeMap> {
@@ -238,10 +417,7 @@ impl OutboundTrack {
         way: &mut Way<'_, '_>,
     ) {
         let map = &self.config.extensions;
-        let transport_cc = way.transport_cc.to_be_bytes();
-        if map.transport_cc.is_some() {
-            *way.transport_cc = way.transport_cc.wrapping_add(1);
-        }
+        let transport_cc = way.downlink.number().to_be_bytes();
         let level = extensions.audio_level.map(|level| [level]);
         let orientation = extensions
             .video_orientation
@@ -282,8 +458,10 @@ impl OutboundTrack {
             ssrc: sent.ssrc,
             elements: &elements[..used],
         };
-        way.outlet
+        let len = way
+            .outlet
             .rtp(&header, payload, sent.number, way.sealer, way.to);
+        way.downlink.sent(len, map.transport_cc.is_some(), at.now);
     }
 }
 
@@ -296,6 +474,46 @@ pub(super) struct Resend {
     pub(super) rtt: Duration,
     /// Whether a packet may leave under its old number.
     pub(super) may_reseal: bool,
+    /// Whether its payload has a descriptor of VP8.
+    pub(super) is_vp8: bool,
+}
+
+/// What to do with a packet before the frames are looked at.
+enum Admission {
+    /// It belongs to the stream that is sent.
+    Continues,
+    /// Its stream is sent from here on.
+    Begins,
+    /// It is not sent.
+    Refused(Forwarded),
+}
+
+fn incoming(packet: &Packet) -> Incoming {
+    let numbered = packet.vp8.filter(vp8::Descriptor::is_numbered);
+    Incoming {
+        source: packet.source,
+        sequence: packet.sequence,
+        timestamp: packet.timestamp,
+        picture: numbered.map(|descriptor| descriptor.picture),
+    }
+}
+
+/// The payload with its numbers shifted, in `room` if there is something to shift.
+fn renumbered<'a>(
+    descriptor: Option<vp8::Descriptor>,
+    shift: vp8::Picture,
+    payload: &'a [u8],
+    room: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    let Some(descriptor) =
+        descriptor.filter(|d| shift != vp8::Picture::default() && d.is_numbered())
+    else {
+        return payload;
+    };
+    room.clear();
+    room.extend_from_slice(payload);
+    descriptor.write(shift, room);
+    room
 }
 
 /// What a packet is called on its way out.
@@ -310,6 +528,7 @@ struct Sent {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::sfu::MediaKind;
 
     fn track() -> OutboundTrack {
         let config = OutboundTrackConfig {
@@ -327,6 +546,9 @@ mod tests {
         Packet {
             kind: MediaKind::Video,
             source: 0,
+            layer: 0,
+            temporal: 0,
+            vp8: None,
             sequence: 70_000,
             timestamp,
             clock_rate: 90_000,
@@ -348,8 +570,7 @@ mod tests {
     #[test]
     fn video_begins_at_a_key_frame_or_after_patience_at_any_frame() {
         let (mut track, now) = (track(), Clock::system().epoch().instant);
-        assert!(track.want(true));
-        assert!(!track.want(true));
+        track.want(true);
         assert!(!joins(&mut track, &packet(1, Some(false)), now));
         assert!(joins(&mut track, &packet(2, Some(true)), now));
         let late = now + KEYFRAME_PATIENCE;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::MediaKind;
 use super::command::ExtensionMap;
+use crate::rtp::codec::vp8;
 use crate::rtp::header::Header;
 
 /// A packet to be forwarded. Its bytes are elsewhere: in the receive slab or in a cache.
@@ -13,6 +14,12 @@ pub(super) struct Packet {
     pub(super) kind: MediaKind,
     /// The incoming stream.
     pub(super) source: u32,
+    /// Its simulcast layer, 0 the lowest.
+    pub(super) layer: usize,
+    /// Its temporal layer; 0 if it does not say.
+    pub(super) temporal: u8,
+    /// The payload descriptor of VP8.
+    pub(super) vp8: Option<vp8::Descriptor>,
     /// Extended sequence number.
     pub(super) sequence: u64,
     /// Timestamp in ticks of `clock_rate`.

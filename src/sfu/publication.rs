@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::PublicationConfig;
+use super::command::{Codec, PublicationConfig};
 use super::inbound::{InboundTrack, Route};
-use super::keyframe::starts_keyframe;
+use super::keyframe::{picture_size, starts_keyframe};
 use super::moment::Moment;
 use super::nack::Arrival;
 use super::outlet::Outlet;
@@ -13,6 +13,7 @@ use super::report::PublisherClock;
 use super::transport::Transport;
 use super::twcc::ArrivalRecorder;
 use super::{Leg, MediaKind, PublicationId, SubscriptionId};
+use crate::rtp::codec::vp8;
 use crate::rtp::header::Header;
 use crate::rtp::rtcp::{Compound, Rtcp, feedback, report};
 
@@ -47,6 +48,8 @@ pub(super) struct Pending {
     pub(super) slot: usize,
     /// Where in it the packet begins.
     pub(super) start: usize,
+    /// Which of the publication's tracks it is of.
+    pub(super) track: usize,
     pub(super) packet: Packet,
 }
 
@@ -111,10 +114,10 @@ impl Publication {
         let len = srtp.opener.open_rtp(datagram).map_err(|_| Refused::Media)?;
         let bytes = datagram.get_mut(..len).ok_or(Refused::Malformed)?;
         let header = Header::parse(bytes).ok_or(Refused::Malformed)?;
-        let (track, route) = self
-            .route(&header, bytes, at.now)
-            .ok_or(Refused::Malformed)?;
-        let track = &mut self.tracks[track];
+        let Some((number, route)) = self.route(&header, bytes, at.now) else {
+            return self.receive_stray(&header, bytes, at);
+        };
+        let track = &mut self.tracks[number];
         let extensions = Extensions::read(&header, bytes, &track.config.extensions);
         if let Some(number) = extensions.transport_cc {
             self.arrivals.record(number, at.now);
@@ -143,9 +146,27 @@ impl Publication {
         self.pending.push(Pending {
             slot,
             start,
+            track: number,
             packet,
         });
         Ok(true)
+    }
+
+    /// Takes note of a packet of an unknown stream, as browsers probe with before a layer begins:
+    /// it has come, which is what they want to know. In a bundle all sections number their
+    /// extensions alike (RFC 8843, 9.2).
+    fn receive_stray(
+        &mut self,
+        header: &Header,
+        packet: &[u8],
+        at: &Moment,
+    ) -> Result<bool, Refused> {
+        let known = |track: &&InboundTrack| track.has_payload_type(header.payload_type);
+        let track = self.tracks.iter().find(known).ok_or(Refused::Malformed)?;
+        let extensions = Extensions::read(header, packet, &track.config.extensions);
+        let number = extensions.transport_cc.ok_or(Refused::Malformed)?;
+        self.arrivals.record(number, at.now);
+        Ok(false)
     }
 
     /// The track and stream of a packet: by SSRC, else mid, else a payload type that only one
@@ -200,9 +221,11 @@ impl Publication {
         Ok(())
     }
 
-    /// Notes that a subscriber cannot go on without a key frame.
-    pub(super) fn want_keyframe(&mut self) {
-        self.tracks.iter_mut().for_each(InboundTrack::want_keyframe);
+    /// Notes that a subscriber cannot go on without a key frame of the layers whose bit is set.
+    pub(super) fn want_keyframes(&mut self, layers: u8) {
+        for track in &mut self.tracks {
+            track.want_keyframes(layers);
+        }
     }
 
     /// The track of a kind.
@@ -277,28 +300,48 @@ fn receive(
     let stream = &mut track.streams[index];
     stream.clock_rate = clock_rate;
     let (sequence, arrival) = stream.receive(&header, rtx, at.ticks(clock_rate), at.now);
-    if arrival == Arrival::Stale || !forwarded || !selected {
+    let payload = &bytes[start..][header.payload.clone()];
+    let descriptor = extensions.descriptor.clone();
+    let descriptor = descriptor.map(|range| &bytes[start..][range]);
+    let vp8 = match codec {
+        Codec::Vp8 => vp8::Descriptor::parse(payload),
+        _ => None,
+    };
+    let temporal = vp8.map_or_else(
+        || stream.temporal(codec, payload, descriptor),
+        |vp8| vp8.temporal,
+    );
+    if arrival == Arrival::Stale || !selected {
         return Ok(None);
     }
-    if arrival == Arrival::AfterGap && kind == MediaKind::Video {
-        stream.keyframes.want();
+    track.measure(index, (payload.len(), header.timestamp, temporal), at.now);
+    if !forwarded {
+        return Ok(None);
     }
-    let packet = &mut bytes[start..];
-    let payload = &packet[header.payload.clone()];
-    let descriptor = extensions.descriptor.clone().map(|range| &packet[range]);
     let keyframe = match payload {
         [] => Some(kind == MediaKind::Audio),
         payload => starts_keyframe(codec, payload, descriptor),
     };
+    if keyframe == Some(true) && kind == MediaKind::Video {
+        track.resize(index, picture_size(codec, payload));
+    }
+    let stream = &mut track.streams[index];
+    if arrival == Arrival::AfterGap && kind == MediaKind::Video {
+        stream.keyframes.want();
+    }
     if keyframe == Some(true) {
         stream.keyframes.arrived();
     }
+    let packet = &mut bytes[start..];
     // Padding is cut off, so the copy must not claim any.
     packet[0] &= !0x20;
     stream.cache.insert(sequence, &packet[..header.payload.end]);
     let packet = Packet {
         kind,
         source: stream.source,
+        layer: stream.layer,
+        temporal,
+        vp8,
         sequence,
         timestamp: header.timestamp,
         clock_rate,

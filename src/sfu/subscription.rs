@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::SubscriptionConfig;
+use super::allocate::Allocator;
+use super::command::{Codec, SubscriptionConfig};
 use super::datagram::ReceiveSlab;
 use super::downlink::Downlink;
 use super::moment::Moment;
-use super::outbound::{Forwarded, OutboundTrack, Resend, Way};
+use super::outbound::{Forwarded, Manner, OutboundTrack, Resend, Way};
 use super::outlet::Outlet;
 use super::publication::{Pending, Publication, Refused};
 use super::report::round_trip;
@@ -23,6 +24,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Sequence numbers looked at in one NACK; a receiver that misses more needs a key frame.
 const MAX_NACKED: usize = 256;
 
+/// Packets sent again in one batch of probing.
+const MAX_PADDING: u64 = 32;
+
 /// One subscriber's copy of a stream.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -30,9 +34,10 @@ pub(super) struct Subscription {
     pub(super) transport: Transport,
     pub(super) tracks: Vec<OutboundTrack>,
     wanted: Wanted,
+    /// The version of the publisher's layers that was chosen from; `None`: to be chosen anew.
+    chosen_from: Option<u32>,
+    allocator: Allocator,
     pub(super) downlink: Downlink,
-    /// The next transport-wide number.
-    transport_cc: u16,
     report_at: Instant,
 }
 
@@ -41,8 +46,8 @@ pub(super) struct Subscription {
 pub(super) struct Outcome {
     /// RTP packets sent.
     pub(super) packets: u64,
-    /// Whether the publisher is to be asked for a key frame.
-    pub(super) needs_keyframe: bool,
+    /// The simulcast layers, as bits, of which the publisher is to be asked for a key frame.
+    pub(super) keyframes: u8,
 }
 
 impl Subscription {
@@ -54,8 +59,9 @@ impl Subscription {
             transport: Transport::new(config.transport, now),
             tracks,
             wanted: config.wanted,
-            downlink: Downlink::default(),
-            transport_cc: entropy.u32() as u16,
+            chosen_from: None,
+            allocator: Allocator::default(),
+            downlink: Downlink::new(entropy.u32() as u16, now),
             report_at: now,
         };
         this.want(config.wanted);
@@ -81,17 +87,16 @@ impl Subscription {
         self.want(config.wanted);
     }
 
-    /// Changes what is wanted; returns whether that needs a key frame.
-    pub(super) fn want(&mut self, wanted: Wanted) -> bool {
+    /// Changes what is wanted.
+    pub(super) fn want(&mut self, wanted: Wanted) {
         self.wanted = wanted;
-        let mut needs_keyframe = false;
+        self.chosen_from = None;
         for track in &mut self.tracks {
-            needs_keyframe |= track.want(match track.config.kind {
+            track.want(match track.config.kind {
                 MediaKind::Audio => wanted.audio,
                 MediaKind::Video => wanted.video,
             });
         }
-        needs_keyframe
     }
 
     /// Whether video is wanted and there is a track for it.
@@ -100,39 +105,78 @@ impl Subscription {
         self.wanted.video && self.tracks.iter().any(is_video)
     }
 
+    /// Chooses layers, if what is wanted, what there is, or what the network carries has changed.
+    pub(super) fn choose(&mut self, publication: &Publication, now: Instant) {
+        let Some(inbound) = publication.track(MediaKind::Video) else {
+            return;
+        };
+        let layers = &inbound.layers;
+        if self.chosen_from == Some(layers.version) {
+            return;
+        }
+        self.chosen_from = Some(layers.version);
+        let wanted = layers.choose(&self.wanted).unwrap_or_default();
+        let limit = self.downlink.estimator.limit();
+        let audio = self.wanted.audio;
+        let allocation = self.allocator.allocate(layers, wanted, limit, audio, now);
+        let missing = allocation.missing.filter(|_| self.wanted.video);
+        self.downlink.estimator.want(missing, now);
+        let manner = Manner {
+            thin: self.wanted.restrict_frame_rate,
+            hurry: missing.is_some(),
+        };
+        for track in &mut self.tracks {
+            if track.config.kind == MediaKind::Video {
+                track.choose(allocation.choice, manner);
+            }
+        }
+    }
+
+    /// The layers, as bits, that a key frame is awaited of.
+    pub(super) fn awaited(&self) -> u8 {
+        let video = |track: &&OutboundTrack| track.config.kind == MediaKind::Video;
+        let mut video = self.tracks.iter().filter(video);
+        video.next().map_or(0, OutboundTrack::awaited)
+    }
+
     /// Forwards one turn's packets of the publisher.
     pub(super) fn forward(
         &mut self,
-        pending: &[Pending],
+        publication: &Publication,
         received: &ReceiveSlab,
+        scratch: &mut Vec<u8>,
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
+        self.choose(publication, at.now);
         let Some((to, sealer)) = self.transport.outgoing() else {
             return outcome;
         };
         let mut way = Way {
             to,
             sealer,
-            transport_cc: &mut self.transport_cc,
+            downlink: &mut self.downlink,
+            scratch,
             outlet,
         };
         for Pending {
             slot,
             start,
             packet,
-        } in pending
+            track: inbound,
+        } in &publication.pending
         {
             let mut tracks = self.tracks.iter_mut();
             let Some(track) = tracks.find(|track| track.config.kind == packet.kind) else {
                 continue;
             };
             let bytes = &received.datagram(*slot)[*start..];
-            match track.forward(packet, bytes, at, &mut way) {
+            let inbound = &publication.tracks[*inbound];
+            match track.forward(packet, inbound, bytes, at, &mut way) {
                 Forwarded::Sent => outcome.packets += 1,
                 Forwarded::Dropped => {}
-                Forwarded::NeedsKeyframe => outcome.needs_keyframe = true,
+                Forwarded::NeedsKeyframe => outcome.keyframes |= 1 << packet.layer,
             }
         }
         outcome
@@ -143,7 +187,7 @@ impl Subscription {
         &mut self,
         datagram: &mut [u8],
         publication: Option<&Publication>,
-        scratch: &mut Vec<u8>,
+        scratch: &mut [Vec<u8>; 2],
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> Result<Outcome, Refused> {
@@ -155,8 +199,10 @@ impl Subscription {
         let mut outcome = Outcome::default();
         for packet in Compound::new(&datagram[..len]) {
             match packet {
-                Rtcp::Pli { media_ssrc } => outcome.needs_keyframe |= self.is_video(media_ssrc),
-                Rtcp::Fir(mut fir) => outcome.needs_keyframe |= fir.any(|ssrc| self.is_video(ssrc)),
+                Rtcp::Pli { media_ssrc } => outcome.keyframes |= self.video_layers(media_ssrc),
+                Rtcp::Fir(fir) => {
+                    outcome.keyframes |= fir.fold(0, |all, ssrc| all | self.video_layers(ssrc));
+                }
                 Rtcp::Nack(nack) => {
                     if let Some(publication) = publication {
                         outcome.packets += self.resend(&nack, publication, scratch, at, outlet);
@@ -166,12 +212,19 @@ impl Subscription {
                     for block in blocks {
                         if self.has_ssrc(block.ssrc) {
                             let rtt = round_trip(&block, at.epoch, at.now);
-                            self.downlink.report(&block, rtt);
+                            self.downlink.report(&block, rtt, at.now);
+                            self.chosen_from = None;
                         }
                     }
                 }
-                Rtcp::TransportFeedback(feedback) => self.downlink.transport_feedback(&feedback),
-                Rtcp::Remb { bitrate } => self.downlink.remb(bitrate),
+                Rtcp::TransportFeedback(feedback) => {
+                    self.downlink.estimator.feedback(&feedback, at.now);
+                    self.chosen_from = None;
+                }
+                Rtcp::Remb { bitrate } => {
+                    self.downlink.estimator.remb(bitrate);
+                    self.chosen_from = None;
+                }
             }
         }
         Ok(outcome)
@@ -181,11 +234,12 @@ impl Subscription {
         self.tracks.iter().any(|track| track.config.ssrc == ssrc)
     }
 
-    fn is_video(&self, ssrc: u32) -> bool {
-        let fits = |track: &OutboundTrack| {
+    /// The layers, as bits, that a video track with this SSRC sends.
+    fn video_layers(&self, ssrc: u32) -> u8 {
+        let fits = |track: &&OutboundTrack| {
             track.config.kind == MediaKind::Video && track.config.ssrc == ssrc && track.is_on()
         };
-        self.tracks.iter().any(fits)
+        self.tracks.iter().find(fits).map_or(0, |t| t.layers())
     }
 
     /// Sends what a NACK asks for and is still there; returns how many packets.
@@ -193,7 +247,7 @@ impl Subscription {
         &mut self,
         nack: &Nack<'_>,
         publication: &Publication,
-        scratch: &mut Vec<u8>,
+        [rtx, changed]: &mut [Vec<u8>; 2],
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> u64 {
@@ -212,7 +266,8 @@ impl Subscription {
         let mut way = Way {
             to,
             sealer: &mut srtp.sealer,
-            transport_cc: &mut self.transport_cc,
+            downlink: &mut self.downlink,
+            scratch: changed,
             outlet,
         };
         let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
@@ -223,24 +278,72 @@ impl Subscription {
             let Some(bytes) = stream.and_then(|stream| stream.cache.get(original.sequence)) else {
                 return false;
             };
+            let codec = inbound.codec(bytes[1] & 0x7f);
             let resend = Resend {
                 original,
                 rtt,
                 may_reseal,
+                is_vp8: codec.is_some_and(|codec| codec.codec == Codec::Vp8),
             };
-            track.resend(&resend, bytes, map, scratch, at, &mut way)
+            track.resend(&resend, bytes, map, rtx, at, &mut way)
         });
         sent.count() as u64
     }
 
-    /// Sends the sender reports that are due, built in `out`.
+    /// Sends packets again to find out how much the network carries, if that is due.
+    fn probe(
+        &mut self,
+        publication: Option<&Publication>,
+        [rtx, changed]: &mut [Vec<u8>; 2],
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) {
+        let mut due = self.downlink.estimator.padding(at.now);
+        self.chosen_from = None;
+        let (Some(to), Some(srtp)) = (self.transport.path(), self.transport.srtp.as_mut()) else {
+            return;
+        };
+        let mut tracks = self.tracks.iter_mut();
+        let Some(track) = tracks.find(|t| t.config.kind == MediaKind::Video && t.is_on()) else {
+            return;
+        };
+        let Some(inbound) = publication.and_then(|p| p.track(MediaKind::Video)) else {
+            return;
+        };
+        let mut way = Way {
+            to,
+            sealer: &mut srtp.sealer,
+            downlink: &mut self.downlink,
+            scratch: changed,
+            outlet,
+        };
+        for back in 0..MAX_PADDING {
+            let Some(original) = track.rewriter.recent(back).filter(|_| due > 0) else {
+                return;
+            };
+            let stream = inbound.stream(original.source);
+            let bytes = stream.and_then(|stream| stream.cache.get(original.sequence));
+            if let Some(bytes) = bytes
+                && track.pad(original, bytes, rtx, at, &mut way)
+            {
+                due = due.saturating_sub(bytes.len());
+            }
+        }
+    }
+
+    /// Does what is due: probing packets, and sender reports, which are built in `scratch`.
     pub(super) fn drive(
         &mut self,
         publication: Option<&Publication>,
         at: &Moment,
-        out: &mut Vec<u8>,
+        scratch: &mut [Vec<u8>; 2],
         outlet: &mut Outlet<'_>,
     ) {
+        let probing = self.downlink.estimator.poll_timeout();
+        if probing.is_some_and(|due| due <= at.now) {
+            self.probe(publication, scratch, at, outlet);
+        }
+        let out = &mut scratch[0];
         let Some((to, sealer)) = self.transport.outgoing() else {
             return;
         };
@@ -268,7 +371,9 @@ impl Subscription {
         if self.transport.path().is_none() || self.transport.srtp.is_none() {
             return consent;
         }
-        consent.min(self.report_at)
+        let next = consent.min(self.report_at);
+        let probing = self.downlink.estimator.poll_timeout();
+        probing.map_or(next, |at| next.min(at))
     }
 }
 

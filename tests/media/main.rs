@@ -5,6 +5,7 @@
 
 mod allocations;
 mod call;
+mod downlink;
 mod forward;
 mod hostile;
 mod ice;
@@ -12,5 +13,6 @@ mod peer;
 mod repair;
 mod sfu;
 mod simnet;
+mod simulcast;
 mod worker;
 mod world;

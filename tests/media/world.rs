@@ -10,7 +10,7 @@ use parlor::rtp::header::{Header, MAX_LEN, Outgoing};
 use parlor::sfu::command::{
     Codec, Command, EngineEvent, ExtensionMap, Fingerprint, FingerprintAlgorithm, IceCredentials,
     InboundCodec, InboundTrackConfig, OutboundTrackConfig, PayloadTypeMap, PublicationConfig,
-    SubscriptionConfig, TransportConfig,
+    Simulcast, SubscriptionConfig, TransportConfig,
 };
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::sfu::engine::Engine;
@@ -297,7 +297,7 @@ impl World {
         peer
     }
 
-    fn connect(&mut self, peer: &Peer) {
+    pub fn connect(&mut self, peer: &Peer) {
         self.check(peer);
         self.engine
             .handle_handshake(peer.keys(), self.now, &mut self.net);
@@ -330,6 +330,7 @@ pub fn publication(id: PublicationId, transport: TransportConfig) -> Publication
                 mid: "0".into(),
                 ssrcs: vec![AUDIO_SSRC],
                 rtx_ssrcs: Vec::new(),
+                simulcast: Simulcast::Off,
                 codecs: vec![codec(OPUS, None, Codec::Opus, 48_000)],
                 extensions,
             },
@@ -338,6 +339,7 @@ pub fn publication(id: PublicationId, transport: TransportConfig) -> Publication
                 mid: "1".into(),
                 ssrcs: vec![VIDEO_SSRC],
                 rtx_ssrcs: vec![(VIDEO_SSRC, VIDEO_RTX_SSRC)],
+                simulcast: Simulcast::Off,
                 codecs: vec![codec(VP8, Some(VP8_RTX), Codec::Vp8, 90_000)],
                 extensions,
             },

@@ -30,6 +30,7 @@ async fn session_info_has_every_field_that_the_client_insists_on() {
         assert_eq!(info["properties"]["p2p"]["preference"]["value"], "disabled");
         assert_eq!(info["properties"]["reconnection"], true);
         assert_eq!(info["properties"]["renegotiation"], true);
+        assert_eq!(info["properties"]["streamSimulcastRidEnabled"], true);
     }
     server.shutdown().await;
 }

@@ -18,7 +18,7 @@ fn a_routed_stream_is_announced_when_its_leg_is_up() {
     let content = events[0].content.clone();
     assert_eq!(
         (&content["sourceStreamId"], &content["simulcastEnabled"]),
-        (&json!("MANTIS"), &json!(false))
+        (&json!("MANTIS"), &json!(true))
     );
     let peer = content["peerId"].clone();
     let candidate = json!({"candidate": "candidate:1", "peerId": peer, "sourceStreamId": "MANTIS"});

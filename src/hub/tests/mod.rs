@@ -1,5 +1,6 @@
 //! Behaviour of the hub, seen from its clients.
 
+mod adaptive;
 mod call;
 mod hostile;
 mod join;

@@ -20,6 +20,67 @@ pub fn descriptor_starts_keyframe(descriptor: &[u8]) -> Option<bool> {
     Some(starts_frame && descriptor.get(3).is_some_and(|flags| flags & 0x80 != 0))
 }
 
+/// Templates of a dependency descriptor: at most 64 (A.8.2).
+const MAX_TEMPLATES: usize = 64;
+
+/// The temporal layers of a stream's templates, announced with each key frame (appendix A).
+#[derive(Debug, Clone)]
+pub struct Templates {
+    temporal: [u8; MAX_TEMPLATES],
+    count: usize,
+    offset: u8,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        Self {
+            temporal: [0; MAX_TEMPLATES],
+            count: 0,
+            offset: 0,
+        }
+    }
+}
+
+impl Templates {
+    /// The temporal layer of a packet with this descriptor; takes over a new structure first.
+    /// `None` if it names no template that was announced.
+    pub fn temporal(&mut self, descriptor: &[u8]) -> Option<u8> {
+        let template = descriptor.first()? & 0x3f;
+        if descriptor.get(3).is_some_and(|flags| flags & 0x80 != 0) {
+            self.read(descriptor)?;
+        }
+        let index = usize::from(template.wrapping_sub(self.offset) & 0x3f);
+        self.temporal[..self.count].get(index).copied()
+    }
+
+    /// Reads `template_layers()` (A.8.3), behind three mandatory bytes and five flags.
+    fn read(&mut self, descriptor: &[u8]) -> Option<()> {
+        self.count = 0;
+        self.offset = bits(descriptor, 29, 6)?;
+        let (mut at, mut temporal) = (29 + 6 + 5, 0);
+        while self.count < MAX_TEMPLATES {
+            self.temporal[self.count] = temporal;
+            self.count += 1;
+            match bits(descriptor, at, 2)? {
+                0 => {}
+                1 => temporal += 1,
+                2 => temporal = 0,
+                _ => break,
+            }
+            at += 2;
+        }
+        Some(())
+    }
+}
+
+/// `count` bits from bit `at` on; at most eight.
+fn bits(bytes: &[u8], at: usize, count: usize) -> Option<u8> {
+    (at..at + count).try_fold(0, |value, bit| {
+        let byte = bytes.get(bit / 8)?;
+        Some(value << 1 | (byte >> (7 - bit % 8) & 1))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +111,19 @@ mod tests {
         );
         assert_eq!(descriptor_starts_keyframe(&[0x80, 0, 1]), Some(false));
         assert_eq!(descriptor_starts_keyframe(&[]), None);
+    }
+
+    #[test]
+    fn the_announced_templates_tell_the_temporal_layer() {
+        let mut templates = Templates::default();
+        assert_eq!(templates.temporal(&[0x81, 0, 1]), None);
+        // Offset 60, one target; layers 0, 0, 1, 2, end: bits 00 01 01 11.
+        let key = [0xbc, 0, 1, 0x87, 0x80, 0b0001_0111];
+        assert_eq!(templates.temporal(&key), Some(0));
+        assert_eq!(templates.temporal(&[0x80 | 61, 0, 2]), Some(0));
+        assert_eq!(templates.temporal(&[0x80 | 62, 0, 3]), Some(1));
+        assert_eq!(templates.temporal(&[0x80 | 63, 0, 4]), Some(2));
+        assert_eq!(templates.temporal(&[0x80, 0, 5]), None);
+        assert_eq!(templates.temporal(&key[..5]), None);
     }
 }

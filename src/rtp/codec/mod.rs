@@ -7,3 +7,19 @@ pub mod av1;
 pub mod h264;
 pub mod vp8;
 pub mod vp9;
+
+/// A picture's size in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Pixels from left to right.
+    pub width: u16,
+    /// Pixels from top to bottom.
+    pub height: u16,
+}
+
+impl Size {
+    /// Pixels in all.
+    pub fn area(self) -> u32 {
+        u32::from(self.width) * u32::from(self.height)
+    }
+}

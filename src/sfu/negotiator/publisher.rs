@@ -5,9 +5,11 @@ use super::extension;
 use super::transport::{Local, Remote, Transport};
 use crate::entropy::Entropy;
 use crate::sfu::command::{
-    Command, InboundCodec, InboundTrackConfig, LocalEndpoint, PublicationConfig,
+    Command, InboundCodec, InboundTrackConfig, LocalEndpoint, PublicationConfig, Simulcast,
 };
-use crate::sfu::sdp::{Direction, Format, Rid, RidDirection, Section, SessionDescription, Setup};
+use crate::sfu::sdp::{
+    Direction, Format, Rid, RidDirection, Section, SessionDescription, Setup, SsrcGroup,
+};
 use crate::sfu::{CloseReason, Leg, MediaKind, PublicationId};
 
 /// What was agreed with one publisher.
@@ -225,6 +227,7 @@ fn track(section: &Section) -> Option<Track> {
             mid: section.mid.clone(),
             ssrcs: layers_first(section).filter(|s| !is_rtx(s)).collect(),
             rtx_ssrcs: pairs.clone(),
+            simulcast: simulcast(section),
             codecs: codecs.collect(),
             extensions: extension::map(&extension::known(&section.extensions)),
         },
@@ -232,6 +235,24 @@ fn track(section: &Section) -> Option<Track> {
             .map(|codec| codec.format.clone())
             .collect(),
     })
+}
+
+/// The layers of a section. Those of `a=simulcast` come best first (RFC 8853, 5.2); of alternatives
+/// for one layer the first counts, and a layer that begins paused is a layer.
+fn simulcast(section: &Section) -> Simulcast {
+    if let Some((RidDirection::Send, list)) = &section.simulcast {
+        let first = |layer: &str| layer.split(',').next().map(str::to_owned);
+        let rids = list.trim().split(';').rev().filter_map(first);
+        let rids: Vec<_> = rids
+            .map(|rid| rid.trim_start_matches('~').to_owned())
+            .collect();
+        return Simulcast::Rids(rids);
+    }
+    let is_sim = |group: &&SsrcGroup| group.semantics == "SIM" && group.ssrcs.len() > 1;
+    match section.ssrc_groups.iter().find(is_sim) {
+        Some(group) => Simulcast::Ssrcs(group.ssrcs.clone()),
+        None => Simulcast::Off,
+    }
 }
 
 /// The SSRCs of a section, those of a `SIM` group in front and in its order.

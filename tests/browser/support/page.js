@@ -94,6 +94,8 @@ const app = {
     session.unsubscribe(subscribers.get(streamId).subscriber);
     subscribers.delete(streamId);
   },
+  setPreferredResolution: (streamId, resolution) =>
+    subscribers.get(streamId).subscriber.setPreferredResolution(resolution),
   subscribeToVideo: (streamId, on) => subscribers.get(streamId).subscriber.subscribeToVideo(on),
 
   /** What a subscriber has received so far; `picture` is a hash of what it shows now. */
