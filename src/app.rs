@@ -96,7 +96,7 @@ impl App {
         );
         let hub_task = tokio::spawn(driver.run());
 
-        let websockets = ws::Endpoint::new(hub.clone());
+        let websockets = ws::Endpoint::new(hub.clone(), config.limits.frame);
         let state = AppState {
             config: Arc::clone(&config),
             db: db.clone(),
@@ -259,19 +259,23 @@ async fn find_playground(db: &Db, entropy: &mut Entropy, clock: Clock) -> Result
         .find(|project| project.name == PLAYGROUND)
     {
         Some(project) => Ok(project),
-        None => create_project(db, PLAYGROUND, entropy, clock).await,
+        None => create_project(db, PLAYGROUND, None, entropy, clock).await,
     }
 }
 
-/// Makes a project with a key of its own.
+/// Makes a project with a key of its own. Its sessions take at most `max_connections` each.
 pub async fn create_project(
     db: &Db,
     name: &str,
+    max_connections: Option<u32>,
     entropy: &mut Entropy,
     clock: Clock,
 ) -> Result<Project> {
     loop {
-        let project = Project::generate(name, clock.unix_ms(), entropy);
+        let project = Project {
+            max_connections,
+            ..Project::generate(name, clock.unix_ms(), entropy)
+        };
         match db.projects().insert(&project).await {
             Ok(()) => return Ok(project),
             // One in ninety million for each project there is.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::entropy::Entropy;
 use crate::load::signaling::{self, SignalingLoad};
+use crate::model::session::MAX_CONNECTIONS;
 use crate::telemetry;
 
 /// A self-hosted video session server that speaks OpenTok.
@@ -64,6 +65,9 @@ enum ProjectCommand {
     Create {
         /// What to call it.
         name: String,
+        /// Let each of its sessions have at most this many connections at a time.
+        #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS)))]
+        max_connections: Option<u32>,
     },
     /// List all projects.
     List,
@@ -165,10 +169,13 @@ impl ProjectCommand {
     async fn run(self, config: &Config) -> anyhow::Result<()> {
         let db = app::open_database(config).await?;
         match self {
-            Self::Create { name } => {
+            Self::Create {
+                name,
+                max_connections,
+            } => {
+                let (mut entropy, clock) = (Entropy::from_system(), Clock::system());
                 let project =
-                    app::create_project(&db, &name, &mut Entropy::from_system(), Clock::system())
-                        .await?;
+                    app::create_project(&db, &name, max_connections, &mut entropy, clock).await?;
                 print(&format!("API key     {}", project.id));
                 print(&format!("API secret  {}", project.secret.reveal()));
             }

@@ -45,6 +45,8 @@ export class Peer {
   #recovery: ReturnType<typeof setTimeout> | undefined;
   #live = true;
   #wasConnected = false;
+  /** What the owner was told last. */
+  #up = false;
 
   constructor(options: PeerOptions, handlers: PeerHandlers) {
     this.#options = options;
@@ -135,12 +137,15 @@ export class Peer {
       this.#wasConnected = true;
       clearTimeout(this.#recovery);
       this.#recovery = undefined;
-      this.#handlers.connected();
+      // From "connected" to "completed" is no news.
+      if (!this.#up) this.#handlers.connected();
+      this.#up = true;
       return;
     }
     const state = this.connection.iceConnectionState;
     if (state !== "disconnected" && state !== "failed") return;
-    if (state === "disconnected") this.#handlers.disconnected();
+    if (this.#up) this.#handlers.disconnected();
+    this.#up = false;
     if (this.#handlers.signalingUp()) this.#recover();
   }
 

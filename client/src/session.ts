@@ -402,7 +402,8 @@ export class Session extends Emitter<SessionEvents> {
         break;
       }
       case "stream deleted":
-        this.#handleStreamDeleted(id, plainReason(reason));
+        // With a source, only one of the ways the stream takes has ended.
+        if (content.sourceStreamId === undefined) this.#handleStreamDeleted(id, plainReason(reason));
         break;
       case "stream updated":
         if (typeof content.name === "string") this.#tell(roster.rename(id, content.name));
@@ -445,7 +446,8 @@ export class Session extends Emitter<SessionEvents> {
     if (resource !== "stream" && resource !== "subscriber") return;
     const subscriber = this.#subscribers.get(ids.subscriber ?? "");
     if (!subscriber) this.#publishers.get(ids.stream ?? "")?.handleNegotiation(message, from);
-    else if (message.method === "deleted") this.#unsubscribe(subscriber, "clientDisconnected");
+    // The server has lost us on this way, or given it up.
+    else if (message.method === "deleted") this.#unsubscribe(subscriber, "networkDisconnected");
     else subscriber.handleNegotiation(message);
   }
 

@@ -69,6 +69,15 @@ test("ICE that was lost is restarted at once, and has ten seconds to come back",
   assert.deepEqual(told, ["connected", "disconnected", "failed"]);
 });
 
+test("connected and completed are one piece of news, and so are disconnected and failed", async () => {
+  const { browser, told } = setup();
+  for (const state of ["checking", "failed", "connected", "completed", "disconnected", "failed", "completed", "failed"]) {
+    browser.ice(state);
+  }
+  await settled();
+  assert.deepEqual(told, ["connected", "disconnected", "connected", "disconnected"]);
+});
+
 test("ICE that came back in time is no failure", async () => {
   const { peer, browser, told } = setup();
   browser.ice("connected");

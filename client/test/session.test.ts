@@ -218,6 +218,53 @@ test("moderation without the permission is refused here and not sent", async () 
   assert.equal(world.sent.length, sent);
 });
 
+test("a moderator's other requests name whom they are about, and their refusal is explained", async () => {
+  const boss = new World({ connection: [person("me", ["forcedisconnect", "forceunpublish", "forcemute"])] });
+  await boss.connect();
+  boss.sent.length = 0;
+  const answers: string[] = [];
+  const note = (error?: OTError) => void answers.push(error ? `${error.name} ${error.code}` : "done");
+  boss.session.forceDisconnect("ana", note);
+  boss.session.forceUnpublish("T1", note);
+  await new Promise(setImmediate);
+  boss.reply = { status: 404, ok: false, payload: { reason: "gone" } };
+  boss.session.forceDisconnect("ana", note);
+  boss.session.forceUnpublish("T1", note);
+  await new Promise(setImmediate);
+  assert.deepEqual(boss.sent.slice(0, 2), [
+    { method: "delete", uri: `${SESSION}/connection/ana`, content: {} },
+    { method: "delete", uri: `${SESSION}/stream/T1`, content: {} },
+  ]);
+  assert.deepEqual(answers, ["done", "done", "OT_INVALID_PARAMETER 1011", "OT_NOT_FOUND 404"]);
+});
+
+test("every reason reaches the application as it is, but for the one that nobody knows", async () => {
+  for (const [sent, told] of [
+    ["clientDisconnected", "clientDisconnected"],
+    ["networkDisconnected", "networkDisconnected"],
+    ["networkTimedout", "networkDisconnected"],
+    ["forceDisconnected", "forceDisconnected"],
+    ["forceUnpublished", "forceUnpublished"],
+    ["mediaStopped", "mediaStopped"],
+  ] as const) {
+    const world = await joined([person("ana")], [streamOf("ana", "T1")]);
+    world.event("deleted", "/stream/T1", {}, { reason: sent });
+    world.event("deleted", "/connection/ana", {}, { reason: sent });
+    world.event("deleted", `/connection/${world.id}`, {}, { reason: sent });
+    assert.deepEqual(world.told, [
+      `streamDestroyed T1 ${told}`,
+      `connectionDestroyed ana ${told}`,
+      `sessionDisconnected ${told}`,
+    ]);
+  }
+});
+
+test("a stream that loses one of two ways has not ended", async () => {
+  const world = await joined([person("ana")], [streamOf("ana", "T1")]);
+  world.event("deleted", "/stream/T1", { sourceStreamId: "P2P" });
+  assert.deepEqual(world.told, []);
+});
+
 test("a moderator's mute carries its exclusions", async () => {
   const world = new World({ connection: [person("me", ["forcemute"])] });
   await world.connect();

@@ -4,19 +4,18 @@
 //! exist. [`layers`] lays the sources over it, [`values`] turns texts into types.
 
 pub mod layers;
+pub mod limits;
 pub mod values;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::driver::outbox::OutboxLimits;
-use crate::hub::config::{AdaptiveConfig, HubConfig};
 use layers::Layers;
 use values::{PublicUrl, Reader};
 
 pub use layers::Sources;
+pub use limits::Limits;
 
 /// All settings of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,17 +91,6 @@ impl fmt::Debug for DatabaseUrl {
 pub struct AuthConfig {
     /// Whether `X-TB-PARTNER-AUTH` is accepted.
     pub legacy_header: bool,
-}
-
-/// How much is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// What may wait for one websocket.
-    pub outbox: OutboxLimits,
-    /// What clients may do.
-    pub hub: HubConfig,
-    /// Time to close everything.
-    pub shutdown: Duration,
 }
 
 /// What is logged, and how.
@@ -262,56 +250,6 @@ fn read_database(reader: &mut Reader) -> Option<Option<DatabaseUrl>> {
     Some((!url.is_empty()).then_some(DatabaseUrl(url)))
 }
 
-impl Limits {
-    fn read(reader: &mut Reader) -> Option<Self> {
-        let frames = reader.count("limits.outbox_frames", "16384");
-        let bytes = reader.size("limits.outbox_bytes", "\"16MiB\"");
-        let hub = read_hub(reader);
-        let shutdown = reader.duration("limits.shutdown", "\"10s\"");
-        let (outbox, hub) = (
-            OutboxLimits {
-                frames: frames?,
-                bytes: bytes?,
-            },
-            hub?,
-        );
-        if outbox.frames <= hub.unacked_messages || outbox.bytes <= hub.unacked_bytes {
-            let what = "must have room for everything unacknowledged and more";
-            reader.problem("limits.outbox_frames, limits.outbox_bytes", what, None);
-        }
-        Some(Self {
-            outbox,
-            hub,
-            shutdown: shutdown?,
-        })
-    }
-}
-
-/// Times and what only attackers reach are not for operators to set.
-fn read_hub(reader: &mut Reader) -> Option<HubConfig> {
-    let unacked_messages = reader.count("limits.unacked_messages", "8192");
-    let unacked_bytes = reader.size("limits.unacked_bytes", "\"8MiB\"");
-    let sockets = reader.count("limits.websockets", "100000");
-    let connections_per_session = reader.count("limits.connections_per_session", "3000");
-    let streams_per_session = reader.count("limits.streams_per_session", "3000");
-    let signals_per_second = reader.count("limits.signals_per_second", "50");
-    let requests_per_second = reader.count("limits.requests_per_second", "200");
-    Some(HubConfig {
-        unacked_messages: unacked_messages?,
-        unacked_bytes: unacked_bytes?,
-        sockets: sockets?,
-        connections_per_session: connections_per_session?,
-        streams_per_session: streams_per_session?,
-        signals_per_second: signals_per_second?,
-        requests_per_second: requests_per_second?,
-        adaptive: AdaptiveConfig {
-            enabled: reader.boolean("sessions.adaptive"),
-            ..AdaptiveConfig::default()
-        },
-        ..HubConfig::default()
-    })
-}
-
 impl LogConfig {
     fn read(reader: &mut Reader) -> Option<Self> {
         let format = match reader.text("log.format").as_str() {
@@ -339,6 +277,8 @@ impl LogConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn with_env(pairs: &[(&str, &str)], dev: bool) -> Result<Config, ConfigError> {

@@ -75,3 +75,9 @@ impl Db {
         self.pool.close().await;
     }
 }
+
+/// A stored limit.
+fn limit(stored: Option<i64>) -> Result<Option<u32>, DbError> {
+    let number = stored.map(u32::try_from).transpose();
+    number.map_err(|_| DbError::Corrupt("limit"))
+}

@@ -15,11 +15,13 @@ pub struct Projects<'a> {
 impl Projects<'_> {
     /// Adds a project; `Conflict` if its key is taken.
     pub async fn insert(&self, project: &Project) -> Result<(), DbError> {
-        let sql = "INSERT INTO projects (id, name, secret, created_at) VALUES ($1, $2, $3, $4)";
+        let sql = "INSERT INTO projects (id, name, secret, max_connections, created_at)
+            VALUES ($1, $2, $3, $4, $5)";
         sqlx::query(sql)
             .bind(project.id.get())
             .bind(&project.name)
             .bind(project.secret.reveal())
+            .bind(project.max_connections.map(i64::from))
             .bind(project.created_at_ms)
             .execute(self.pool)
             .await?;
@@ -28,7 +30,8 @@ impl Projects<'_> {
 
     /// The project with this key.
     pub async fn find(&self, id: ProjectId) -> Result<Option<Project>, DbError> {
-        let sql = "SELECT id, name, secret, created_at FROM projects WHERE id = $1";
+        let sql = "SELECT id, name, secret, max_connections, created_at
+            FROM projects WHERE id = $1";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.get())
             .fetch_optional(self.pool)
@@ -38,7 +41,8 @@ impl Projects<'_> {
 
     /// All projects, oldest first.
     pub async fn list(&self) -> Result<Vec<Project>, DbError> {
-        let sql = "SELECT id, name, secret, created_at FROM projects ORDER BY created_at, id";
+        let sql = "SELECT id, name, secret, max_connections, created_at
+            FROM projects ORDER BY created_at, id";
         let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(self.pool).await?;
         rows.into_iter().map(Project::try_from).collect()
     }
@@ -49,6 +53,7 @@ struct Row {
     id: i32,
     name: String,
     secret: String,
+    max_connections: Option<i64>,
     created_at: i64,
 }
 
@@ -63,6 +68,7 @@ impl TryFrom<Row> for Project {
                 .secret
                 .parse()
                 .map_err(|_| DbError::Corrupt("API secret"))?,
+            max_connections: super::limit(row.max_connections)?,
             created_at_ms: row.created_at,
         })
     }

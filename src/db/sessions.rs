@@ -31,8 +31,8 @@ impl<'a> Sessions<'a> {
     /// Adds a session; `NotFound` if its project does not exist.
     pub async fn insert(&self, session: &Session) -> Result<(), DbError> {
         let sql = "INSERT INTO sessions (id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                archive_resolution, location, e2ee, max_connections, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         sqlx::query(sql)
             .bind(session.id.as_str())
             .bind(session.project.get())
@@ -42,6 +42,7 @@ impl<'a> Sessions<'a> {
             .bind(&session.archive_resolution)
             .bind(&session.location)
             .bind(session.e2ee)
+            .bind(session.max_connections.map(i64::from))
             .bind(session.created_at_ms)
             .execute(self.pool)
             .await?;
@@ -52,7 +53,7 @@ impl<'a> Sessions<'a> {
     /// known whose token they will show.
     pub async fn find_any(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
         let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, created_at
+                archive_resolution, location, e2ee, max_connections, created_at
             FROM sessions WHERE id = $1";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.as_str())
@@ -66,7 +67,7 @@ impl SessionsOf<'_> {
     /// This project's session with this id; another project's does not exist.
     pub async fn find(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
         let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, created_at
+                archive_resolution, location, e2ee, max_connections, created_at
             FROM sessions WHERE project_id = $1 AND id = $2";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(self.project.get())
@@ -87,6 +88,7 @@ struct Row {
     archive_resolution: Option<String>,
     location: Option<String>,
     e2ee: bool,
+    max_connections: Option<i64>,
     created_at: i64,
 }
 
@@ -105,6 +107,7 @@ impl TryFrom<Row> for Session {
             archive_resolution: row.archive_resolution,
             location: row.location,
             e2ee: row.e2ee,
+            max_connections: super::limit(row.max_connections)?,
             created_at_ms: row.created_at,
         })
     }

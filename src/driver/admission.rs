@@ -31,6 +31,7 @@ impl Admissions {
             Denial::InvalidToken
         })?;
         Ok(Admission {
+            max_connections: session.connection_limit(&project),
             session,
             role: grant.role,
             data: grant.data,

@@ -217,8 +217,8 @@ impl HubDriver {
         loop {
             self.perform().await;
             let deadline = self.hub.poll_timeout();
+            // In no fixed order: whatever keeps one of these busy must not keep the others waiting.
             tokio::select! {
-                biased;
                 Some(event) = self.media_events.recv() => {
                     self.negotiator.handle_engine_event(event);
                     self.pump_negotiator().await;

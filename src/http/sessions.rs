@@ -65,6 +65,7 @@ fn options(project: &Project, params: &Params) -> Result<SessionOptions, ApiErro
         archive_resolution: params.get("archiveResolution"),
         location: params.get("location"),
         e2ee: params.get("e2ee"),
+        max_connections: params.get("maxConnections"),
     };
     Ok(SessionOptions::parse(request)?)
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::model::signal::SignalLimits;
+use crate::signaling::json::MAX_DEPTH;
+
 /// How much a client may do, and how long it may be silent or away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubConfig {
@@ -27,6 +30,10 @@ pub struct HubConfig {
     pub streams_per_connection: usize,
     /// Subscriptions of one connection; more are refused with 409 `streamLimitExceeded`.
     pub subscriptions_per_connection: usize,
+    /// How long signals may be; longer ones are refused with 413.
+    pub signal: SignalLimits,
+    /// How deep the JSON of a request may nest; deeper ones are refused with 400.
+    pub json_depth: usize,
     /// Signals a second of one connection; more are refused with 429.
     pub signals_per_second: u32,
     /// Requests of any kind a second of one connection; more are refused with 429. A joiner who
@@ -107,6 +114,8 @@ impl Default for HubConfig {
             streams_per_session: 3000,
             streams_per_connection: 32,
             subscriptions_per_connection: 1000,
+            signal: SignalLimits::default(),
+            json_depth: MAX_DEPTH,
             signals_per_second: 50,
             requests_per_second: 200,
             request_burst: 4000,

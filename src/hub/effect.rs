@@ -77,6 +77,9 @@ pub struct Admission {
     pub data: String,
     /// `initial_layout_class_list` of the token.
     pub layout_classes: Vec<String>,
+    /// Most connections in this session, if its project or itself sets a limit; the smaller of
+    /// both.
+    pub max_connections: Option<u32>,
 }
 
 /// Why a token was not good enough.

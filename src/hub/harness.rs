@@ -89,6 +89,7 @@ impl World {
             archive_resolution: None,
             location: None,
             e2ee: false,
+            max_connections: None,
             created_at_ms: 0,
         };
         Self {
@@ -243,6 +244,7 @@ impl World {
                 role,
                 data: format!("data for {token}"),
                 layout_classes: self.layout_classes.clone(),
+                max_connections: self.session.max_connections,
             };
             self.hub
                 .handle_authenticated(ticket, Ok(admission), self.now);

@@ -140,7 +140,9 @@ impl Hub {
         if joining.project != stored.project || joining.session != stored.id {
             return Err(Refusal::SessionNotFound);
         }
-        self.make_room(&stored.id, id, &bearer)?;
+        let limit = self.config.connections_per_session;
+        let own_limit = admission.max_connections.map_or(limit, |own| own as usize);
+        self.make_room(&stored.id, id, &bearer, limit.min(own_limit))?;
         let number = self.number();
         let key = match self.live.get(&stored.id) {
             Some(key) => *key,
@@ -206,6 +208,7 @@ impl Hub {
         session: &SessionId,
         id: ConnectionId,
         bearer: &Bearer,
+        limit: usize,
     ) -> Result<(), Refusal> {
         let Some(&key) = self.live.get(session) else {
             return Ok(());
@@ -217,7 +220,7 @@ impl Hub {
             }
             let link = present.link;
             self.drop_link(link, close::GONE);
-        } else if connections.len() >= self.config.connections_per_session {
+        } else if connections.len() >= limit {
             return Err(Refusal::ConnectionLimitExceeded);
         }
         Ok(())

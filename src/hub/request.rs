@@ -51,7 +51,7 @@ impl Hub {
             self.refuse(link, transaction, Refusal::TooManyRequests, now);
             return;
         }
-        match parse(&frame.payload) {
+        match parse(&frame.payload, self.config.json_depth) {
             Ok(addressed) => self.dispatch(link, transaction, addressed, frame, now),
             Err(error) => self.refuse(link, transaction, error.refusal(), now),
         }

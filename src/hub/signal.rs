@@ -8,7 +8,7 @@ use super::request::Caller;
 use super::tell::Audience;
 use crate::model::id::ConnectionId;
 use crate::model::role::Capability;
-use crate::model::signal::{InvalidSignal, check};
+use crate::model::signal::InvalidSignal;
 use crate::signaling::client::Signal;
 use crate::signaling::error::Refusal;
 use crate::signaling::server::ServerEvent;
@@ -26,6 +26,7 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Refusal> {
         self.permit(caller, Capability::Signal)?;
+        let limits = self.config.signal;
         let session = self.session_mut(caller.session);
         let sender = session.connections.get_mut(&caller.connection);
         if !sender.is_some_and(|sender| sender.signals.take(now)) {
@@ -33,7 +34,8 @@ impl Hub {
         }
         let body = &request.body;
         let data = body.data.as_ref().map(|data| data.get());
-        check(body.kind.as_deref(), data).map_err(|invalid| match invalid {
+        let checked = limits.check(body.kind.as_deref(), data);
+        checked.map_err(|invalid| match invalid {
             InvalidSignal::TypeCharacters => Refusal::Malformed,
             InvalidSignal::TypeTooLong | InvalidSignal::DataTooLong => Refusal::TooLarge,
         })?;

@@ -78,6 +78,7 @@ impl Target {
             id,
             name: String::new(),
             secret,
+            max_connections: None,
             created_at_ms: 0,
         };
         Ok(Self {

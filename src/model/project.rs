@@ -17,6 +17,8 @@ pub struct Project {
     pub name: String,
     /// What its REST calls and client tokens are signed with.
     pub secret: Secret,
+    /// Most connections at a time in each of its sessions, if it has a limit of its own.
+    pub max_connections: Option<u32>,
     /// Creation time, milliseconds since the Unix epoch.
     pub created_at_ms: i64,
 }
@@ -32,6 +34,7 @@ impl Project {
             id: id.expect("eight digits fit an API key"),
             name: name.to_owned(),
             secret: Secret::generate(entropy),
+            max_connections: None,
             created_at_ms,
         }
     }

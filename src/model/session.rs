@@ -3,10 +3,15 @@
 use std::net::Ipv4Addr;
 
 use super::id::{ProjectId, SessionId};
+use super::project::Project;
 use crate::entropy::Entropy;
 
 /// Longest `archiveName` in characters (`protocol/rest.md`, 7.1).
 const MAX_ARCHIVE_NAME: usize = 80;
+
+/// Most connections that a session or a project may allow itself; the server's own limit counts
+/// too. Ours.
+pub const MAX_CONNECTIONS: u32 = 100_000;
 
 /// What `archiveResolution` may be (`protocol/rest.md`, 7.1); the first is the default.
 const ARCHIVE_RESOLUTIONS: [&str; 6] = [
@@ -59,6 +64,8 @@ pub struct Session {
     pub location: Option<String>,
     /// Whether clients encrypt media end to end.
     pub e2ee: bool,
+    /// Most connections at a time, if the application has set a limit.
+    pub max_connections: Option<u32>,
     /// Creation time, milliseconds since the Unix epoch.
     pub created_at_ms: i64,
 }
@@ -81,8 +88,15 @@ impl Session {
             archive_resolution: options.archive_resolution,
             location: options.location.map(|address| address.to_string()),
             e2ee: options.e2ee,
+            max_connections: options.max_connections,
             created_at_ms,
         }
+    }
+
+    /// Most connections at a time, by what it and its project say: the smaller of both.
+    pub fn connection_limit(&self, project: &Project) -> Option<u32> {
+        let limits = [self.max_connections, project.max_connections];
+        limits.into_iter().flatten().min()
     }
 }
 
@@ -134,6 +148,8 @@ pub struct SessionRequest<'a> {
     pub location: Option<&'a str>,
     /// `e2ee`.
     pub e2ee: Option<&'a str>,
+    /// `maxConnections`, our own.
+    pub max_connections: Option<&'a str>,
 }
 
 /// What a session is to be like; only combinations that make sense exist.
@@ -145,6 +161,7 @@ pub struct SessionOptions {
     archive_resolution: Option<String>,
     location: Option<Ipv4Addr>,
     e2ee: bool,
+    max_connections: Option<u32>,
 }
 
 /// What is wrong with a [`SessionRequest`].
@@ -176,6 +193,9 @@ pub enum SessionError {
     /// Neither true nor false.
     #[error("e2ee must be true or false")]
     E2ee,
+    /// Not a number of connections.
+    #[error("maxConnections must be a number from 1 to 100000")]
+    MaxConnections,
     /// What is encrypted end to end can be neither relayed, adapted nor archived.
     #[error("e2ee needs p2p.preference disabled and archiveMode manual")]
     E2eeNeedsRouted,
@@ -194,6 +214,9 @@ impl SessionOptions {
         });
         let location = parsed(request.location, |text| text.parse().ok().map(Some));
         let e2ee = parsed(request.e2ee, |text| text.to_ascii_lowercase().parse().ok());
+        let max_connections = parsed(request.max_connections, |text| {
+            parse_max_connections(text).map(Some)
+        });
         let options = Self {
             media_mode: media_mode.ok_or(SessionError::MediaMode)?,
             archive_mode: archive_mode.ok_or(SessionError::ArchiveMode)?,
@@ -203,6 +226,7 @@ impl SessionOptions {
                 .map(str::to_owned),
             location: location.ok_or(SessionError::Location)?,
             e2ee: e2ee.ok_or(SessionError::E2ee)?,
+            max_connections: max_connections.ok_or(SessionError::MaxConnections)?,
         };
         options.checked()
     }
@@ -233,6 +257,12 @@ impl SessionOptions {
         }
         Ok(self)
     }
+}
+
+/// A limit for connections as text, from 1 to [`MAX_CONNECTIONS`].
+pub fn parse_max_connections(text: &str) -> Option<u32> {
+    let number = text.parse().ok()?;
+    (1..=MAX_CONNECTIONS).contains(&number).then_some(number)
 }
 
 /// The default when nothing was given, `None` when it is nothing we know.
@@ -332,6 +362,46 @@ mod tests {
         check("::1", false);
         check("12.34.56.78 ", false);
         check("example.org", false);
+    }
+
+    #[test]
+    fn a_limit_for_connections_is_a_number_in_range() {
+        let check = |text, expected: Result<u32, SessionError>| {
+            let request = SessionRequest {
+                max_connections: Some(text),
+                ..SessionRequest::default()
+            };
+            let parsed = SessionOptions::parse(request).map(|options| options.max_connections);
+            assert_eq!(parsed, expected.map(Some), "{text}");
+        };
+        let refused = Err(SessionError::MaxConnections);
+        check("1", Ok(1));
+        check("100000", Ok(100_000));
+        check("0", refused);
+        check("-1", refused);
+        check("100001", refused);
+        check("99999999999999999999", refused);
+        check("2.5", refused);
+        check("[2]", refused);
+        check("two", refused);
+    }
+
+    #[test]
+    fn the_smaller_limit_of_a_session_and_its_project_counts() {
+        let mut entropy = Entropy::from_seed(1);
+        let mut project = Project::generate("shop", 0, &mut entropy);
+        let options = SessionOptions::default();
+        let mut session = Session::create(project.id, options, 0, &mut entropy);
+        let mut check = |of_session, of_project, expected| {
+            session.max_connections = of_session;
+            project.max_connections = of_project;
+            assert_eq!(session.connection_limit(&project), expected);
+        };
+        check(None, None, None);
+        check(Some(2), None, Some(2));
+        check(None, Some(3), Some(3));
+        check(Some(2), Some(3), Some(2));
+        check(Some(4), Some(3), Some(3));
     }
 
     #[test]

@@ -1,24 +1,61 @@
 //! Signals: short messages of an application, and their limits (`protocol/signaling.md`, 10).
 
-/// Longest type, in characters; in bytes if it comes over REST.
+/// Longest type that clients send, in characters; over REST in bytes.
 pub const MAX_TYPE_CHARS: usize = 128;
 
-/// Longest data, in characters of its JSON encoding; in bytes of the text itself if it comes over
-/// REST.
+/// Longest data that clients send, in characters of its JSON encoding; over REST in bytes of the
+/// text itself.
 pub const MAX_DATA_CHARS: usize = 8192;
 
 /// Why a signal is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSignal {
-    /// The type is longer than [`MAX_TYPE_CHARS`].
+    /// The type is longer than [`SignalLimits::type_chars`].
     #[error("signal type is too long")]
     TypeTooLong,
     /// The type has a character outside `A-Z a-z 0-9 - . _ ~`.
     #[error("signal type may consist of A-Z a-z 0-9 - . _ ~ only")]
     TypeCharacters,
-    /// The data is longer than [`MAX_DATA_CHARS`].
+    /// The data is longer than [`SignalLimits::data_chars`].
     #[error("signal data is too long")]
     DataTooLong,
+}
+
+/// How long a signal may be. The default is what clients check themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalLimits {
+    /// Longest type, in characters.
+    pub type_chars: usize,
+    /// Longest data, in characters of its JSON encoding.
+    pub data_chars: usize,
+}
+
+impl Default for SignalLimits {
+    fn default() -> Self {
+        Self {
+            type_chars: MAX_TYPE_CHARS,
+            data_chars: MAX_DATA_CHARS,
+        }
+    }
+}
+
+impl SignalLimits {
+    /// Checks a type and the JSON text of the data, as clients may send them.
+    pub fn check(self, kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        if let Some(kind) = kind {
+            if kind.chars().count() > self.type_chars {
+                return Err(InvalidSignal::TypeTooLong);
+            }
+            if !kind.bytes().all(allowed) {
+                return Err(InvalidSignal::TypeCharacters);
+            }
+        }
+        match data_json {
+            Some(json) if json.chars().count() > self.data_chars => Err(InvalidSignal::DataTooLong),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Checks a type and a text that came over REST, where a type may be any text
@@ -33,38 +70,25 @@ pub fn check_rest(kind: &str, data: &str) -> Result<(), InvalidSignal> {
     Ok(())
 }
 
-/// Checks a type and the JSON text of the data, as clients may send them.
-pub fn check(kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    if let Some(kind) = kind {
-        if kind.chars().count() > MAX_TYPE_CHARS {
-            return Err(InvalidSignal::TypeTooLong);
-        }
-        if !kind.bytes().all(allowed) {
-            return Err(InvalidSignal::TypeCharacters);
-        }
-    }
-    match data_json {
-        Some(json) if json.chars().count() > MAX_DATA_CHARS => Err(InvalidSignal::DataTooLong),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(kind: Option<&str>, data_json: Option<&str>) -> Result<(), InvalidSignal> {
+        SignalLimits::default().check(kind, data_json)
+    }
+
     #[test]
     fn types_have_a_length_and_an_alphabet() {
         let long = "t".repeat(129);
-        let check = |kind: &str, expected| assert_eq!(super::check(Some(kind), None), expected);
+        let check = |kind: &str, expected| assert_eq!(self::check(Some(kind), None), expected);
         check("chat-1._~", Ok(()));
         check("", Ok(()));
         check(&long[..128], Ok(()));
         check(&long, Err(InvalidSignal::TypeTooLong));
         check("chat room", Err(InvalidSignal::TypeCharacters));
         check("größe", Err(InvalidSignal::TypeCharacters));
-        assert_eq!(super::check(None, None), Ok(()));
+        assert_eq!(self::check(None, None), Ok(()));
     }
 
     #[test]

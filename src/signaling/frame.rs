@@ -6,7 +6,7 @@ use std::str;
 use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
-/// Longest frame accepted, in bytes.
+/// Longest frame accepted, in bytes; settings can only lower it.
 ///
 /// The longest legitimate ones carry an SDP with many codecs and candidates, some 20 kB. Ours.
 pub const MAX_FRAME_LEN: usize = 256 * 1024;

@@ -5,9 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-/// Deepest nesting accepted in a payload. Legitimate requests nest three deep, and signal data
-/// rarely deeper; receivers with recursive parsers must not be at the sender's mercy. Ours.
-const MAX_DEPTH: usize = 64;
+/// Deepest nesting accepted in a payload unless settings say otherwise. Legitimate requests nest
+/// three deep, and signal data rarely deeper; receivers with recursive parsers must not be at the
+/// sender's mercy. Ours.
+pub const MAX_DEPTH: usize = 64;
 
 /// A JSON value kept as the text it was, so that it can be passed on verbatim.
 /// `Debug` shows only its length: it may be a signal or a session description.
@@ -63,7 +64,7 @@ impl fmt::Debug for RawJson {
 }
 
 /// Whether a JSON text nests too deep. The text need not be valid.
-pub(super) fn is_too_deep(text: &str) -> bool {
+pub(super) fn is_too_deep(text: &str, max_depth: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for byte in text.bytes() {
         match byte {
@@ -74,7 +75,7 @@ pub(super) fn is_too_deep(text: &str) -> bool {
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MAX_DEPTH {
+        if depth > max_depth {
             return true;
         }
     }
@@ -118,13 +119,14 @@ mod tests {
     #[test]
     fn depth_counts_brackets_outside_of_strings() {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(!is_too_deep(&nested(MAX_DEPTH)));
-        assert!(is_too_deep(&nested(MAX_DEPTH + 1)));
-        assert!(!is_too_deep(&format!("\"{}\"", nested(1000))));
-        assert!(is_too_deep(&format!(r#"["\"",{}"#, nested(1000))));
-        assert!(!is_too_deep(&format!(r#""\\\"{}""#, nested(1000))));
-        assert!(!is_too_deep(&"[],".repeat(1000)));
-        assert!(!is_too_deep(&"]".repeat(1000)));
+        assert!(!is_too_deep(&nested(MAX_DEPTH), MAX_DEPTH));
+        assert!(is_too_deep(&nested(MAX_DEPTH + 1), MAX_DEPTH));
+        let deep = |text: &str| is_too_deep(text, MAX_DEPTH);
+        assert!(!deep(&format!("\"{}\"", nested(1000))));
+        assert!(deep(&format!(r#"["\"",{}"#, nested(1000))));
+        assert!(!deep(&format!(r#""\\\"{}""#, nested(1000))));
+        assert!(!deep(&"[],".repeat(1000)));
+        assert!(!deep(&"]".repeat(1000)));
     }
 
     #[test]

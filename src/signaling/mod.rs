@@ -20,4 +20,4 @@ pub mod server;
 pub mod uri;
 
 #[cfg(test)]
-mod transcript;
+pub(crate) mod transcript;

@@ -69,9 +69,9 @@ struct Envelope<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// Reads the payload of a MESSAGE frame.
-pub fn parse(payload: &str) -> Result<Addressed, RequestError> {
-    if is_too_deep(payload) {
+/// Reads the payload of a MESSAGE frame, which may nest as deep as `max_depth`.
+pub fn parse(payload: &str, max_depth: usize) -> Result<Addressed, RequestError> {
+    if is_too_deep(payload, max_depth) {
         return Err(RequestError::TooDeep);
     }
     let envelope: Envelope<'_> = serde_json::from_str(payload).map_err(RequestError::Malformed)?;
@@ -372,6 +372,7 @@ struct NegotiationContent {
 
 #[cfg(test)]
 mod tests {
+    use crate::signaling::json::MAX_DEPTH;
     use proptest::prelude::*;
 
     use super::*;
@@ -411,7 +412,7 @@ mod tests {
             r#"{{"unknown":[1],"uri":"/v2/partner/1/session/S/stream/{ID}","method":"delete"}}"#
         );
         assert!(matches!(
-            parse(&text).unwrap().request,
+            parse(&text, MAX_DEPTH).unwrap().request,
             ClientRequest::StreamDelete(_)
         ));
         assert!(ask("delete", &format!("/stream/{ID}"), "null").is_ok());
@@ -533,7 +534,7 @@ mod tests {
         let result = ask("signal", &format!("/signal/{ID}"), &content);
         assert!(matches!(result, Err(RequestError::TooDeep)));
         assert!(matches!(
-            parse(&"[".repeat(100_000)),
+            parse(&"[".repeat(100_000), MAX_DEPTH),
             Err(RequestError::TooDeep)
         ));
     }
@@ -550,7 +551,7 @@ mod tests {
             r#"{"method":1,"uri":2}"#,
         ] {
             assert!(
-                matches!(parse(text), Err(RequestError::Malformed(_))),
+                matches!(parse(text, MAX_DEPTH), Err(RequestError::Malformed(_))),
                 "{text}"
             );
         }
@@ -576,7 +577,7 @@ mod tests {
 
         #[test]
         fn arbitrary_text_is_read_or_refused(text in ".{0,200}") {
-            let _ = parse(&text);
+            let _ = parse(&text, MAX_DEPTH);
         }
     }
 
@@ -595,6 +596,6 @@ mod tests {
     fn ask(method: &str, path: &str, content: &str) -> Result<ClientRequest, RequestError> {
         let uri = format!("/v2/partner/1127/session/S{path}");
         let payload = format!(r#"{{"method":"{method}","uri":"{uri}","content":{content}}}"#);
-        parse(&payload).map(|addressed| addressed.request)
+        parse(&payload, MAX_DEPTH).map(|addressed| addressed.request)
     }
 }

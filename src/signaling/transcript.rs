@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::channel::{Channel, ChannelChange, ChannelKind, Picture, StreamChannel};
 use super::client::{Mute, SessionMute, SignalBody, parse};
 use super::error::Refusal;
-use super::json::RawJson;
+use super::json::{MAX_DEPTH, RawJson};
 use super::object::{
     ArchiveObject, ConnectionObject, MuteState, Owner, SessionState, StreamObject,
 };
@@ -26,7 +26,7 @@ fn every_recorded_request_is_read_as_what_it_is() {
     for message in recorded("client->server", "MESSAGE") {
         let data = &message["data"];
         let kind = (text(&data["method"]), shape(text(&data["uri"])));
-        let result = parse(&data.to_string());
+        let result = parse(&data.to_string(), MAX_DEPTH);
         if text(&data["uri"]).ends_with("/nope") {
             assert_eq!(result.unwrap_err().refusal(), Refusal::NotFound, "{data}");
             continue;
@@ -69,7 +69,7 @@ fn expected(method: &str, shape: &str) -> &'static str {
 #[test]
 fn what_is_read_is_what_was_said() {
     let requests: Vec<String> = recorded("client->server", "MESSAGE")
-        .filter_map(|message| parse(&message["data"].to_string()).ok())
+        .filter_map(|message| parse(&message["data"].to_string(), MAX_DEPTH).ok())
         .map(|addressed| format!("{:?}", addressed.request))
         .collect();
     let count = |needle: &str| requests.iter().filter(|text| text.contains(needle)).count();
@@ -93,7 +93,7 @@ fn negotiation_content_can_be_passed_on_verbatim() {
     let mut relayed = 0;
     for message in recorded("client->server", "MESSAGE") {
         let data = &message["data"];
-        let Ok(addressed) = parse(&data.to_string()) else {
+        let Ok(addressed) = parse(&data.to_string(), MAX_DEPTH) else {
             continue;
         };
         if let super::client::ClientRequest::Negotiation(negotiation) = addressed.request {
@@ -125,7 +125,7 @@ fn our_events_and_answers_have_the_keys_of_recorded_ones() {
 }
 
 /// Method, shape of the URI, and the paths of all keys.
-type Kind = (String, String, BTreeSet<String>);
+pub(crate) type Kind = (String, String, BTreeSet<String>);
 
 /// What the recorded server sent and we have no use for.
 fn left_out((method, shape, keys): &Kind) -> bool {
@@ -388,7 +388,8 @@ fn shape(uri: &str) -> String {
     names.map(|name| format!("/{name}")).collect()
 }
 
-fn kind(data: &Value) -> Kind {
+/// What is compared of a message.
+pub(crate) fn kind(data: &Value) -> Kind {
     let mut keys = BTreeSet::new();
     collect_keys(data, "", &mut keys);
     let method = data["method"].as_str().unwrap_or_default();

@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::driver::hub::HubHandle;
 use crate::hub::effect::SocketOpen;
-use crate::signaling::frame::MAX_FRAME_LEN;
 
 /// Bytes that each websocket keeps for what comes in: most frames are shorter, and ten thousand
 /// idle clients must not cost a gigabyte. Longer frames grow it while they arrive.
@@ -20,14 +19,19 @@ const READ_BUFFER_LEN: usize = 4 * 1024;
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     hub: HubHandle,
+    max_frame: usize,
     tasks: TaskTracker,
 }
 
 impl Endpoint {
-    /// An endpoint without websockets.
-    pub fn new(hub: HubHandle) -> Self {
+    /// An endpoint without websockets. No message may be longer than `max_frame` bytes.
+    pub fn new(hub: HubHandle, max_frame: usize) -> Self {
         let tasks = TaskTracker::new();
-        Self { hub, tasks }
+        Self {
+            hub,
+            max_frame,
+            tasks,
+        }
     }
 
     /// Accepts one. The query of its URL says whether it is new or replaces a lost one.
@@ -35,8 +39,8 @@ impl Endpoint {
         let open = parse_open(query.unwrap_or_default());
         let (hub, tasks) = (self.hub.clone(), self.tasks.clone());
         upgrade
-            .max_message_size(MAX_FRAME_LEN)
-            .max_frame_size(MAX_FRAME_LEN)
+            .max_message_size(self.max_frame)
+            .max_frame_size(self.max_frame)
             .read_buffer_size(READ_BUFFER_LEN)
             .on_failed_upgrade(|error| debug!(%error, "Websocket upgrade failed"))
             .on_upgrade(move |socket| tasks.track_future(connection::serve(hub, open, socket)))

@@ -66,7 +66,7 @@ async fn json_is_accepted_in_any_spelling() {
     );
     let body = json!({
         "ArchiveMode": "always", "p2p.preference": "disabled", "archive_name": "x",
-        "location": null, "e2ee": false, "unknown": {"a": [1]},
+        "location": null, "e2ee": false, "max_connections": 25, "unknown": {"a": [1]},
     });
     let id = server
         .exchange(&head, &body.to_string())
@@ -76,6 +76,7 @@ async fn json_is_accepted_in_any_spelling() {
         .unwrap();
     let session = server.db.sessions().find_any(&id).await.unwrap().unwrap();
     assert_eq!(session.archive_name.as_deref(), Some("x"));
+    assert_eq!(session.max_connections, Some(25));
 
     for empty in ["", "{}", "[]"] {
         server.exchange(&head, empty).await.session_id();
@@ -117,6 +118,9 @@ async fn wrong_values_and_combinations_are_refused_by_name() {
         ("e2ee=1", "e2ee"),
         ("e2ee=true&p2p.preference=enabled", "e2ee"),
         ("e2ee=true&archiveMode=always", "e2ee"),
+        ("maxConnections=0", "maxConnections"),
+        ("maxConnections=100001", "maxConnections"),
+        ("maxConnections=many", "maxConnections"),
     ];
     for (form, named) in refused {
         let message = server.create(form).await.error(400);

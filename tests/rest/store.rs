@@ -25,7 +25,8 @@ fn session(project: ProjectId, request: SessionRequest<'_>) -> Session {
 async fn everything_is_still_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("50% of what? it's.db");
-    let [project, _] = projects();
+    let [mut project, _] = projects();
+    project.max_connections = Some(50);
     let plain = session(project.id, SessionRequest::default());
     let mut archived = session(
         project.id,
@@ -41,6 +42,7 @@ async fn everything_is_still_there_after_a_restart() {
         project.id,
         SessionRequest {
             p2p_preference: Some("adaptive"),
+            max_connections: Some("2"),
             ..SessionRequest::default()
         },
     );

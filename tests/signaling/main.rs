@@ -123,6 +123,18 @@ async fn what_is_no_frame_ends_that_websocket_only() {
 }
 
 #[tokio::test]
+async fn what_is_longer_than_the_limit_closes_that_websocket_and_no_other() {
+    let server = TestServer::start().await;
+    let mut ana = joined(&server, "room").await;
+    let mut ben = joined(&server, "room").await;
+    ben.send(Message::Binary(vec![0; 256 * 1024 + 1].into()))
+        .await;
+    assert_eq!(ben.closed().await, Some(1009));
+    assert_eq!(ana.signal("still", "here").await, "200");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn shutdown_closes_websockets_for_good_and_leaves_nothing_running() {
     let server = TestServer::start().await;
     let (url, media) = (server.url.clone(), server.media_addr());

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::hub::config::HubConfig;
 use crate::hub::effect::{Denial, NoticeEvent, SocketOpen};
-use crate::hub::harness::{BASE, Client, World, frame, heads, signal};
+use crate::hub::harness::{Client, World, frame, heads, signal};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
-use crate::signaling::frame::{Frame, FrameKind};
+use crate::signaling::frame::FrameKind;
 
 #[test]
 fn a_newcomer_gets_the_whole_state_and_everybody_hears_of_it() {
@@ -125,6 +125,44 @@ fn a_session_takes_only_so_many() {
         world.join_as(&mut fourth, Role::Publisher, json!({})).0,
         200
     );
+}
+
+#[test]
+fn a_session_with_a_limit_of_its_own_takes_no_more_than_that_and_no_more_than_the_server() {
+    let config = HubConfig {
+        connections_per_session: 3,
+        ..HubConfig::default()
+    };
+    let check = |own, fit: usize| {
+        let mut world = World::with(MediaMode::Routed, config.clone());
+        world.session.max_connections = own;
+        let statuses: Vec<u16> = (0..5)
+            .map(|_| {
+                let mut client = world.client();
+                world.join_as(&mut client, Role::Publisher, json!({})).0
+            })
+            .collect();
+        let expected: Vec<u16> = (0..5).map(|n| if n < fit { 200 } else { 409 }).collect();
+        assert_eq!(statuses, expected, "{own:?}");
+    };
+    check(None, 3);
+    check(Some(1), 1);
+    check(Some(2), 2);
+    check(Some(4), 3);
+}
+
+#[test]
+fn a_client_that_takes_its_own_place_needs_no_room() {
+    let mut world = World::new(MediaMode::Routed);
+    world.session.max_connections = Some(1);
+    let mut first = world.client();
+    world.connect(&mut first);
+    world.ask_to_join(&mut first, json!({}));
+    world.admit(Role::Publisher);
+    // The reply is lost, and the client tries again from the start.
+    let mut again = world.client();
+    again.id = first.id;
+    assert_eq!(world.join_as(&mut again, Role::Publisher, json!({})).0, 200);
 }
 
 #[test]
@@ -291,25 +329,4 @@ fn a_shutdown_closes_everybody_for_good() {
 
 fn world_id() -> uuid::Uuid {
     uuid::Uuid::from_u128(7)
-}
-
-#[test]
-fn an_event_for_many_is_encoded_once() {
-    use crate::hub::effect::Effect;
-
-    let mut world = World::new(MediaMode::Routed);
-    let clients: Vec<Client> = (0..3).map(|_| world.join(Role::Publisher)).collect();
-    let body = json!({"method": "signal", "uri": format!("{BASE}{}", signal("a")), "content": {}});
-    let frame = world.request(&body);
-    world.hub.handle_frame(clients[0].socket, frame, world.now);
-    let mut pointers = Vec::new();
-    while let Some(effect) = world.hub.poll_effect() {
-        if let Effect::Send { frame, .. } = effect
-            && Frame::decode(&frame).unwrap().kind == FrameKind::Message
-        {
-            pointers.push(frame.as_ptr());
-        }
-    }
-    assert_eq!(pointers.len(), 3);
-    assert!(pointers.iter().all(|p| *p == pointers[0]));
 }

@@ -4,6 +4,7 @@ use crate::hub::config::HubConfig;
 use crate::hub::harness::{World, heads, signal};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
+use crate::model::signal::SignalLimits;
 use std::time::Duration;
 
 #[test]
@@ -58,6 +59,30 @@ fn signals_have_limits() {
     check(json!({"type": "no spaces"}), 400);
     check(json!({"data": "d".repeat(8191)}), 413);
     check(json!({"type": 7}), 400);
+}
+
+#[test]
+fn the_limits_of_the_settings_are_those_that_count() {
+    let config = HubConfig {
+        signal: SignalLimits {
+            type_chars: 4,
+            data_chars: 6,
+        },
+        json_depth: 8,
+        ..HubConfig::default()
+    };
+    let mut world = World::with(MediaMode::Routed, config);
+    let mut alice = world.join(Role::Publisher);
+    let mut check = |content, expected: u16| {
+        let (status, _) = world.ask(&mut alice, "signal", &signal("a"), content);
+        assert_eq!(status, expected);
+    };
+    check(json!({"type": "four", "data": "four"}), 200);
+    check(json!({"type": "five5"}), 413);
+    check(json!({"data": "five5"}), 413);
+    // The request and its content are two levels already.
+    check(json!({"data": [[[[[[7]]]]]]}), 413);
+    check(json!({"data": [[[[[[[8]]]]]]]}), 400);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::hub::config::HubConfig;
 use crate::hub::harness::{BASE, Client, Event, World};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
@@ -162,8 +163,13 @@ fn shape(value: &Value) -> Value {
 
 #[test]
 fn a_recorded_move_and_return_are_said_again_in_the_same_words_and_order() {
+    // As it was recorded.
+    let config = HubConfig {
+        simulcast: false,
+        ..HubConfig::default()
+    };
     let mut replay = Replay {
-        world: World::new(MediaMode::Adaptive),
+        world: World::with(MediaMode::Adaptive, config),
         clients: BTreeMap::new(),
         heard: BTreeMap::new(),
         peers: BTreeMap::new(),
