@@ -35,6 +35,8 @@ pub struct Item {
     video_type: Option<VideoSource>,
     name: String,
     layout_class_list: Vec<String>,
+    /// Ours; the original does not tell.
+    subscriber_count: usize,
 }
 
 /// `GET …/session/{session}/stream`.
@@ -125,6 +127,7 @@ impl From<StreamSummary> for Item {
             video_type: stream.video,
             name: stream.name,
             layout_class_list: stream.layout_classes,
+            subscriber_count: stream.subscribers,
         }
     }
 }

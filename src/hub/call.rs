@@ -79,6 +79,8 @@ pub struct StreamSummary {
     pub name: String,
     /// How it is laid out in recordings and broadcasts.
     pub layout_classes: Vec<String>,
+    /// How many subscribers it has.
+    pub subscribers: usize,
 }
 
 /// Why a call is refused.
@@ -280,6 +282,7 @@ impl Stream {
             video: video.map(|c| c.picture.source.unwrap_or(VideoSource::Camera)),
             name: self.description.name.clone(),
             layout_classes: self.layout_classes.clone(),
+            subscribers: self.subscribers.len(),
         }
     }
 }

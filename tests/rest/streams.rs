@@ -20,9 +20,9 @@ async fn streams_are_listed_with_what_sdks_read_of_them() {
     let voice = live.publish(&mut ana, "", json!([audio()])).await;
 
     let mut expected = vec![
-        json!({"id": camera, "videoType": "camera", "name": "cam", "layoutClassList": []}),
-        json!({"id": screen, "videoType": "screen", "name": "desk", "layoutClassList": []}),
-        json!({"id": voice, "name": "", "layoutClassList": []}),
+        json!({"id": camera, "videoType": "camera", "name": "cam", "layoutClassList": [], "subscriberCount": 0}),
+        json!({"id": screen, "videoType": "screen", "name": "desk", "layoutClassList": [], "subscriberCount": 0}),
+        json!({"id": voice, "name": "", "layoutClassList": [], "subscriberCount": 0}),
     ];
     for each in &expected {
         let path = format!("/stream/{}", each["id"].as_str().unwrap());
@@ -77,7 +77,7 @@ async fn layout_classes_come_from_the_token_and_are_replaced_by_lists() {
     let items = json!({"items": [{"id": one, "layoutClassList": ["top", "left"]},
                                  {"id": two, "layoutClassList": []}]});
     let answer = live.ask("PUT", "/stream", items).await;
-    let item = |id: &str, name: &str, classes: Value| json!({"id": id, "videoType": "camera", "name": name, "layoutClassList": classes});
+    let item = |id: &str, name: &str, classes: Value| json!({"id": id, "videoType": "camera", "name": name, "layoutClassList": classes, "subscriberCount": 0});
     let (top, none) = (json!(["top", "left"]), json!([]));
     let expected = [item(&one, "one", top), item(&two, "two", none)];
     assert_eq!(answer.status, 200);

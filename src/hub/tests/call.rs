@@ -73,6 +73,24 @@ fn layout_classes_begin_as_the_token_says_and_are_replaced() {
 }
 
 #[test]
+fn a_stream_says_how_many_subscribe_to_it() {
+    let mut world = World::new(MediaMode::Relayed);
+    let mut ana = world.join(Role::Publisher);
+    let (mut ben, mut cleo) = (world.join(Role::Publisher), world.join(Role::Subscriber));
+    let id = world.publish(&mut ana);
+    let count = |world: &mut World| {
+        let found = world.call(Call::FindStream(StreamId(id))).unwrap();
+        found.into_streams()[0].subscribers
+    };
+    assert_eq!(count(&mut world), 0);
+    world.subscribe(&mut ben, id);
+    world.subscribe(&mut cleo, id);
+    assert_eq!(count(&mut world), 2);
+    world.disconnect(&mut ben, "");
+    assert_eq!(count(&mut world), 1);
+}
+
+#[test]
 fn no_layout_class_changes_if_one_of_the_streams_does_not_exist() {
     let mut world = World::new(MediaMode::Relayed);
     let mut ana = world.join(Role::Publisher);
@@ -268,5 +286,6 @@ fn camera(id: Uuid, classes: &[&str]) -> StreamSummary {
         video: Some(VideoSource::Camera),
         name: "cam".to_owned(),
         layout_classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+        subscribers: 0,
     }
 }
