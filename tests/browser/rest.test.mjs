@@ -93,7 +93,8 @@ describe("a back end", () => {
     const ana = await join(sessionId, "ana");
     const camera = await ana.publish({ name: "camera" });
     const [stream] = await rest("listStreams", sessionId);
-    assert.deepEqual({ ...stream }, { id: camera, name: "camera", videoType: "camera", layoutClassList: [] });
+    const expected = { id: camera, name: "camera", videoType: "camera", layoutClassList: [] };
+    assert.deepEqual({ ...stream }, { ...expected, subscriberCount: 0 });
     await ana.call("unpublish");
     await ana.event("publisherStreamDestroyed");
     assert.deepEqual(await rest("listStreams", sessionId), []);

@@ -112,7 +112,13 @@ describe("streams", () => {
     assert.deepEqual(await sdk("listStreams", sessionId), []);
     const ana = await join({ initialLayoutClassList: ["focus", "full"] });
     const id = await ana.publish("cam");
-    const expected = { id, name: "cam", videoType: "camera", layoutClassList: ["focus", "full"] };
+    const expected = {
+      id,
+      name: "cam",
+      videoType: "camera",
+      layoutClassList: ["focus", "full"],
+      subscriberCount: 0, // Parlor's own; the SDK passes on what it does not know
+    };
     assert.deepEqual((await sdk("listStreams", sessionId)).map((stream) => ({ ...stream })), [expected]);
     assert.deepEqual({ ...(await sdk("getStream", sessionId, id)) }, expected);
     await assert.rejects(sdk("getStream", sessionId, randomUUID()), /not found/i);
