@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Hub;
+use super::archive::Archive;
 use super::effect::SessionKey;
 use super::session::{Connection, Session, Stream};
 use crate::model::id::{ConnectionId, SessionId, StreamId};
@@ -44,6 +45,8 @@ pub enum Call {
         /// Streams that go on.
         excluded: Vec<StreamId>,
     },
+    /// Tell everybody how far a recording is.
+    SetArchive(Archive),
 }
 
 /// What a call comes back with.
@@ -172,6 +175,10 @@ impl Hub {
                 self.mute_session(key, &SessionMute { mute, excluded });
                 Ok(Answer::Done)
             }
+            Call::SetArchive(archive) => {
+                self.set_archive(key, archive);
+                Ok(Answer::Done)
+            }
         }
     }
 
@@ -184,7 +191,7 @@ impl Hub {
                 Some((id, _)) => Err(CallError::NoSuchItem(*id)),
                 None => Ok(Answer::Streams(Vec::new())),
             },
-            Call::Signal { to: None, .. } => Err(CallError::NobodyConnected),
+            Call::Signal { to: None, .. } | Call::SetArchive(_) => Err(CallError::NobodyConnected),
             Call::Signal { to: Some(_), .. } | Call::Disconnect(_) => {
                 Err(CallError::NoSuchConnection)
             }

@@ -4,6 +4,7 @@
 //! with [`Effect`]s. Each thing that can happen has its own file.
 
 mod adaptive;
+pub mod archive;
 mod bucket;
 pub mod call;
 mod channel;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::adaptive::Adaptive;
+use super::archive::Archive;
 use super::bucket::Bucket;
 use super::link::LinkId;
 use super::relay::Relay;
@@ -22,6 +23,8 @@ pub(super) struct Session {
     pub(super) streams: BTreeMap<StreamId, Stream>,
     /// Whether whoever publishes from now on starts muted (`protocol/signaling.md`, 11).
     pub(super) mute_on_entry: bool,
+    /// What is being recorded, in the order in which it began.
+    pub(super) archives: Vec<Archive>,
 }
 
 /// A token, kept to recognise its bearer. Does not print.
@@ -134,6 +137,7 @@ impl Session {
             connections: BTreeMap::new(),
             streams: BTreeMap::new(),
             mute_on_entry: false,
+            archives: Vec::new(),
         }
     }
 
@@ -166,7 +170,7 @@ impl Session {
                 .into_iter()
                 .filter_map(|(id, _)| self.stream_object(*id))
                 .collect(),
-            archives: Vec::new(),
+            archives: self.archives.iter().map(Archive::object).collect(),
             mute: self.mute_on_entry.then_some(MuteState { active: true }),
         }
     }

@@ -1,6 +1,7 @@
 //! Behaviour of the hub, seen from its clients.
 
 mod adaptive;
+mod archive;
 mod call;
 mod hostile;
 mod join;
