@@ -45,6 +45,7 @@ pub struct App {
     playground: Option<Project>,
     http_addr: SocketAddr,
     http: JoinHandle<std::io::Result<()>>,
+    draining: CancellationToken,
     stop_accepting: CancellationToken,
     websockets: ws::Endpoint,
     hub: (HubHandle, JoinHandle<()>),
@@ -97,11 +98,14 @@ impl App {
         let hub_task = tokio::spawn(driver.run());
 
         let websockets = ws::Endpoint::new(hub.clone(), config.limits.frame);
+        let draining = CancellationToken::new();
         let state = AppState {
             config: Arc::clone(&config),
             db: db.clone(),
             admissions,
             hub: hub.clone(),
+            media: media.clone(),
+            draining: draining.clone(),
             websockets: websockets.clone(),
             clock,
             entropy: SharedEntropy::new(entropy),
@@ -121,6 +125,7 @@ impl App {
             playground,
             http_addr,
             http,
+            draining,
             stop_accepting,
             websockets,
             hub: (hub, hub_task),
@@ -129,7 +134,8 @@ impl App {
         })
     }
 
-    /// Announces that calls can be made, then runs until the process is told to end.
+    /// Announces that calls can be made, then runs until the process is told to end: once, and
+    /// running calls go on for a while; twice, and it is gone at once.
     pub async fn serve(self, ready_file: Option<&Path>) -> Result<()> {
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
@@ -146,10 +152,36 @@ impl App {
             _ = terminate.recv() => info!("SIGTERM: shutting down"),
             _ = interrupt.recv() => info!("SIGINT: shutting down"),
         }
+        let end = async {
+            self.drain().await;
+            self.shutdown().await;
+        };
         tokio::select! {
-            () = self.shutdown() => Ok(()),
+            () = end => Ok(()),
             _ = terminate.recv() => anyhow::bail!("second signal: gone at once"),
             _ = interrupt.recv() => anyhow::bail!("second signal: gone at once"),
+        }
+    }
+
+    /// Lets nobody come any more, and waits until everybody has left, for `limits.drain` at most.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        let (limit, hub) = (self.config.limits.drain, &self.hub.0);
+        if limit.is_zero() {
+            return;
+        }
+        if let Ok(Ok(left)) = tokio::time::timeout(limit, hub.snapshot()).await
+            && left.connections > 0
+        {
+            info!(
+                connections = left.connections,
+                ?limit,
+                "Waiting for running calls"
+            );
+        }
+        match tokio::time::timeout(limit, hub.drain()).await {
+            Ok(()) => info!("Nobody is left"),
+            Err(_) => info!("Closing the calls that are still running"),
         }
     }
 

@@ -18,6 +18,8 @@ listen = "127.0.0.1:8080"
 listen = "127.0.0.1:3478"
 [auth]
 legacy_header = true
+[limits]
+drain = "0s"
 "#;
 
 /// Where settings come from besides the defaults, later ones overriding earlier ones.

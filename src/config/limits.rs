@@ -27,7 +27,9 @@ pub struct Limits {
     pub outbox: OutboxLimits,
     /// What clients may do.
     pub hub: HubConfig,
-    /// Time to close everything.
+    /// How long running calls may go on after SIGTERM.
+    pub drain: Duration,
+    /// Time to close everything after that.
     pub shutdown: Duration,
 }
 
@@ -37,6 +39,7 @@ impl Limits {
         let frames = reader.count("limits.outbox_frames", "16384");
         let bytes = reader.size("limits.outbox_bytes", "\"16MiB\"");
         let hub = read_hub(reader);
+        let drain = reader.duration_or_zero("limits.drain", "\"30s\"");
         let shutdown = reader.duration("limits.shutdown", "\"10s\"");
         let limits = Self {
             frame: frame?,
@@ -45,6 +48,7 @@ impl Limits {
                 bytes: bytes?,
             },
             hub: hub?,
+            drain: drain?,
             shutdown: shutdown?,
         };
         limits.check(reader);
@@ -175,6 +179,7 @@ mod tests {
             ("unacked_bytes", "1MiB"),
             ("outbox_frames", "13"),
             ("outbox_bytes", "2MiB"),
+            ("drain", "2min"),
             ("shutdown", "14s"),
         ])
         .unwrap();
@@ -205,6 +210,7 @@ mod tests {
             bytes: 2 << 20,
         };
         assert_eq!(limits.outbox, outbox);
+        assert_eq!(limits.drain, Duration::from_secs(120));
         assert_eq!(limits.shutdown, Duration::from_secs(14));
     }
 

@@ -178,6 +178,14 @@ impl Reader {
             .map(Duration::from_millis)
     }
 
+    /// Like [`Self::duration`], but `0s` is good as well.
+    pub fn duration_or_zero(&mut self, key: &str, example: &'static str) -> Option<Duration> {
+        match self.text(key).as_str() {
+            "0s" => Some(Duration::ZERO),
+            _ => self.duration(key, example),
+        }
+    }
+
     /// A number of bytes with its unit.
     pub fn size(&mut self, key: &str, example: &'static str) -> Option<usize> {
         const UNITS: [(&str, u64); 4] = [

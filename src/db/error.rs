@@ -17,6 +17,9 @@ pub enum DbError {
     /// The schema cannot be brought up to date.
     #[error("the database schema cannot be brought up to date")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// Somebody has put an older schema there.
+    #[error("the database schema is older than this program")]
+    Outdated,
     /// A row that this program would not have written.
     #[error("unreadable {0} in the database")]
     Corrupt(&'static str),

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many statements run at once. SQLite has one writer at a time; the rest is for readers.
 const MAX_CONNECTIONS: u32 = 4;
 
+/// The schema, step by step.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
 /// An open store. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Db {
@@ -55,8 +58,7 @@ impl Db {
             .acquire_timeout(PATIENCE)
             .connect_with(options)
             .await?;
-        let migrations = sqlx::migrate!("migrations/sqlite");
-        migrations.run(&pool).await.map_err(DbError::Migration)?;
+        MIGRATIONS.run(&pool).await.map_err(DbError::Migration)?;
         Ok(Self { pool })
     }
 
@@ -68,6 +70,19 @@ impl Db {
     /// All sessions; what REST may see of them is behind [`Sessions::of`].
     pub fn sessions(&self) -> Sessions<'_> {
         Sessions { pool: &self.pool }
+    }
+
+    /// Whether the store answers, and has the schema that this program expects or a later one.
+    pub async fn check(&self) -> Result<(), DbError> {
+        let newest: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&self.pool)
+                .await?;
+        let expected = MIGRATIONS.iter().map(|migration| migration.version).max();
+        if newest < expected {
+            return Err(DbError::Outdated);
+        }
+        Ok(())
     }
 
     /// Lets running statements finish and closes the files. All clones are closed, too.

@@ -21,6 +21,7 @@ use crate::hub::call::{Answer, Call, CallError};
 use crate::hub::effect::{
     Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, SocketOpen, Ticket,
 };
+use crate::hub::snapshot::Snapshot;
 use crate::model::id::{ConnectionId, SessionId};
 use crate::sfu::Event;
 use crate::sfu::command::EngineEvent;
@@ -32,7 +33,7 @@ use crate::telemetry;
 /// waits, and with it that client's TCP connection; nobody else.
 const MAILBOX_LEN: usize = 1024;
 
-/// Whoever waits for the hub to be gone, on the way down.
+/// Whoever waits for the hub to be empty or gone, on the way down.
 type Stopped = oneshot::Sender<()>;
 
 #[derive(Debug)]
@@ -56,6 +57,12 @@ enum Input {
         session: SessionId,
         call: Call,
         reply: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    Snapshot {
+        reply: oneshot::Sender<Snapshot>,
+    },
+    Drain {
+        done: Stopped,
     },
     Shutdown {
         done: Stopped,
@@ -126,6 +133,23 @@ impl HubHandle {
         Ok((socket, reader))
     }
 
+    /// How much is going on.
+    pub async fn snapshot(&self) -> Result<Snapshot, HubStopped> {
+        let (reply, snapshot) = oneshot::channel();
+        let input = Input::Snapshot { reply };
+        self.mailbox.send(input).await.map_err(|_| HubStopped)?;
+        snapshot.await.map_err(|_| HubStopped)
+    }
+
+    /// Lets nobody join any more, and waits until everybody has left.
+    pub async fn drain(&self) {
+        let (done, drained) = oneshot::channel();
+        if self.mailbox.send(Input::Drain { done }).await.is_ok() {
+            // An error means that the task has ended, and nobody is left that way either.
+            let _ = drained.await;
+        }
+    }
+
     /// Closes every websocket in such a way that clients do not hang, and stops the hub.
     pub async fn shutdown(&self) {
         let (done, stopped) = oneshot::channel();
@@ -178,6 +202,8 @@ pub struct HubDriver {
     clock: Clock,
     mailbox: mpsc::Receiver<Input>,
     outboxes: HashMap<SocketKey, Outbox>,
+    /// Who wants to know when everybody has left.
+    drained: Option<Stopped>,
     /// Look-ups under way; at most one per websocket. Aborted when the driver ends.
     lookups: JoinSet<(Ticket, Result<Admission, Denial>)>,
 }
@@ -207,6 +233,7 @@ impl HubDriver {
             clock,
             mailbox,
             outboxes: HashMap::new(),
+            drained: None,
             lookups: JoinSet::new(),
         };
         (driver, handle)
@@ -216,6 +243,10 @@ impl HubDriver {
     pub async fn run(mut self) {
         loop {
             self.perform().await;
+            if self.drained.is_some() && self.hub.is_idle() {
+                // Nobody may be waiting any more; then nobody needs to know.
+                let _ = self.drained.take().map(|done| done.send(()));
+            }
             let deadline = self.hub.poll_timeout();
             // In no fixed order: whatever keeps one of these busy must not keep the others waiting.
             tokio::select! {
@@ -265,6 +296,14 @@ impl HubDriver {
                 let answer = self.hub.handle_call(&session, call, now);
                 // Whoever asked may have gone; what was asked is done all the same.
                 let _ = reply.send(answer);
+            }
+            Input::Snapshot { reply } => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.hub.snapshot());
+            }
+            Input::Drain { done } => {
+                self.hub.drain();
+                self.drained = Some(done);
             }
             Input::Shutdown { done } => {
                 self.hub.shutdown(now);

@@ -15,14 +15,15 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
 use super::dtls::DtlsHandle;
 use crate::clock::Clock;
-use crate::net::udp::BatchSocket;
+use crate::net::udp::{self, BatchSocket};
 use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::datagram::ReceiveSlab;
-use crate::sfu::engine::Engine;
+use crate::sfu::engine::{self, Engine};
 use crate::sfu::handshake::{HandshakeInput, HandshakeOutput};
 
 /// Commands and handshake results that may wait for a worker. When full, the sender waits; the
@@ -50,8 +51,23 @@ const WAKE: Token = Token(1);
 pub(super) enum Input {
     Command(Command),
     Handshake(HandshakeOutput),
+    Snapshot(oneshot::Sender<Snapshot>),
     Stop,
 }
+
+/// What one worker has done so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Snapshot {
+    /// What its engine counted.
+    pub engine: engine::Counters,
+    /// What its socket counted.
+    pub socket: udp::Counters,
+}
+
+/// The worker is gone: the process is on its way down.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the media worker has stopped")]
+pub struct WorkerStopped;
 
 /// A handle to one media worker. The last thing to do with it is [`Self::stop`].
 #[derive(Debug, Clone)]
@@ -75,6 +91,15 @@ impl MediaHandle {
             warn!("Command for a media worker that has stopped");
         }
         self.wake();
+    }
+
+    /// What it has done so far.
+    pub async fn snapshot(&self) -> Result<Snapshot, WorkerStopped> {
+        let (reply, snapshot) = oneshot::channel();
+        let sent = self.inputs.send(Input::Snapshot(reply)).await;
+        sent.map_err(|_| WorkerStopped)?;
+        self.wake();
+        snapshot.await.map_err(|_| WorkerStopped)
     }
 
     /// Ends the worker; nothing it was told before is lost, nothing after is heard.
@@ -248,6 +273,13 @@ impl Turn {
                 Ok(Input::Handshake(output)) => {
                     self.engine
                         .handle_handshake(output, self.clock.now(), &mut self.socket);
+                }
+                Ok(Input::Snapshot(reply)) => {
+                    // Whoever asked may have given up.
+                    let _ = reply.send(Snapshot {
+                        engine: self.engine.counters(),
+                        socket: self.socket.counters(),
+                    });
                 }
                 Ok(Input::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
                     return ControlFlow::Break(());

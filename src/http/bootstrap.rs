@@ -66,6 +66,9 @@ async fn admitted(
     session: &str,
     headers: &HeaderMap,
 ) -> Result<Session, (u16, &'static str)> {
+    if state.draining.is_cancelled() {
+        return Err((500, "The server is shutting down"));
+    }
     let session: SessionId = session.parse().map_err(|_| (404, "Invalid session"))?;
     let token = ["x-opentok-auth", "x-tb-token-auth"]
         .iter()

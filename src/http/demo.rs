@@ -76,6 +76,9 @@ pub struct Join {
 /// Lets whoever asks join the session of that name, which is created if need be.
 pub async fn join(State(state): State<AppState>, headers: HeaderMap, body: Bytes) -> Answer {
     let demo = state.demo.as_ref().ok_or(ApiError::NotFound)?;
+    if state.draining.is_cancelled() {
+        return Err(ApiError::Draining);
+    }
     let join: Join = serde_json::from_slice(&body)
         .map_err(|_| ApiError::Invalid("expected {\"name\", \"session\"}".into()))?;
     let lengths = [join.name.trim().len(), join.session.trim().len()];

@@ -56,6 +56,9 @@ pub enum ApiError {
     /// The API has it and we do not.
     #[error("{0} is not supported by this server")]
     Unsupported(&'static str),
+    /// This server is on its way down and takes nothing new.
+    #[error("Service unavailable. The server is shutting down.")]
+    Draining,
     /// It may work later.
     #[error("Service unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
@@ -75,7 +78,7 @@ impl ApiError {
             Self::InvalidStreamId => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge | Self::SignalTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

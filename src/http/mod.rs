@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod connections;
 pub mod demo;
 pub mod error;
+pub mod health;
 pub mod members;
 pub mod moderation;
 pub mod normalize;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, header};
+use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthPolicy;
 use crate::clock::Clock;
@@ -29,6 +31,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::driver::admission::Admissions;
 use crate::driver::hub::HubHandle;
+use crate::driver::media::MediaHandle;
 use crate::entropy::Entropy;
 use crate::ws;
 
@@ -43,8 +46,12 @@ pub struct AppState {
     pub admissions: Admissions,
     /// Knows what is going on in sessions.
     pub hub: HubHandle,
+    /// Forwards media.
+    pub media: MediaHandle,
     /// Accepts websockets.
     pub websockets: ws::Endpoint,
+    /// Cancelled when nobody may come any more.
+    pub draining: CancellationToken,
     /// Tells the time.
     pub clock: Clock,
     /// Draws ids and secrets.

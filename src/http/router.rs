@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use tower::Layer;
@@ -13,9 +14,9 @@ use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
-use super::error::ApiError;
+use super::error::{ApiError, Format};
 use super::normalize::{self, Normalized};
-use super::{AppState, bootstrap, connections, demo, moderation, page, sessions};
+use super::{AppState, bootstrap, connections, demo, health, moderation, page, sessions};
 use super::{signals, streams, unsupported};
 use crate::telemetry;
 
@@ -31,9 +32,9 @@ pub fn service(state: AppState) -> Normalized<Router> {
 fn router(state: AppState) -> Router {
     let body_limit = DefaultBodyLimit::max(state.config.http.max_body);
     let mut routes = Router::new()
-        .route("/session/create", post(sessions::create))
-        .route("/session", post(sessions::create))
-        .route("/hl/session/create", post(sessions::create))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(new_sessions(&state))
         .nest("/v2/project/{api_key}", of_a_project())
         // As SDKs before 2017 call it.
         .nest("/v2/partner/{api_key}", of_a_project())
@@ -62,6 +63,26 @@ fn router(state: AppState) -> Router {
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
                 .on_failure(DefaultOnFailure::new().level(Level::WARN)),
         )
+}
+
+/// Creating sessions, as long as this server takes new ones.
+fn new_sessions(state: &AppState) -> Router<AppState> {
+    let draining = state.draining.clone();
+    Router::new()
+        .route("/session/create", post(sessions::create))
+        .route("/session", post(sessions::create))
+        .route("/hl/session/create", post(sessions::create))
+        .route_layer(middleware::from_fn(
+            move |format: Format, request: Request, next: Next| {
+                let draining = draining.is_cancelled();
+                async move {
+                    match draining {
+                        true => format.error(&ApiError::Draining),
+                        false => next.run(request).await,
+                    }
+                }
+            },
+        ))
 }
 
 /// What back ends find out and do in one project.

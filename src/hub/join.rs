@@ -68,6 +68,9 @@ impl Hub {
             Some(Stage::Opened | Stage::Named(_)) => return Err(Refusal::Forbidden),
             _ => return Err(Refusal::Conflict),
         }
+        if self.draining {
+            return Err(Refusal::Unavailable);
+        }
         let token = token.ok_or(Refusal::InvalidToken)?;
         let ticket = Ticket(self.number());
         let stage = Stage::Joining {

@@ -24,6 +24,7 @@ mod request;
 mod reroute;
 mod session;
 mod signal;
+pub mod snapshot;
 mod subscribe;
 mod tell;
 mod unacked;
@@ -72,6 +73,8 @@ pub struct Hub {
     /// When streams have to be looked at again, soonest first.
     agenda: BTreeSet<(Instant, SessionKey, StreamId)>,
     counters: Counters,
+    /// Whether nobody may join any more.
+    draining: bool,
     /// The last number given to a session, ticket, connection, publication or subscription.
     last_number: u64,
 }
@@ -110,6 +113,7 @@ impl Hub {
             touched: BTreeSet::new(),
             agenda: BTreeSet::new(),
             counters: Counters::default(),
+            draining: false,
             last_number: 0,
         }
     }
@@ -191,6 +195,16 @@ impl Hub {
         }
         self.touch_due(now);
         self.settle(now);
+    }
+
+    /// Lets nobody join any more; whoever is here or on the way in stays as long as they like.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether nobody is here, or on the way in.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.is_empty() && self.joining.is_empty()
     }
 
     /// Closes every websocket in such a way that clients stop at once, and forgets everything.

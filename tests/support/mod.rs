@@ -22,12 +22,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A running playground with its data in a folder of its own.
 pub(crate) struct TestServer {
     app: App,
+    site: Site,
+    _data: TempDir,
+}
+
+/// Where a playground is, and what it takes to use it.
+pub(crate) struct Site {
     pub(crate) url: String,
     pub(crate) key: String,
     #[allow(dead_code, reason = "not every test signs requests")]
     pub(crate) secret: String,
     http: reqwest::Client,
-    _data: TempDir,
+}
+
+impl std::ops::Deref for TestServer {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
 }
 
 impl TestServer {
@@ -53,11 +66,9 @@ impl TestServer {
         change(&mut config);
         let app = App::start(config).await.unwrap();
         let project = app.playground().unwrap();
+        let site = Site::new(&app.url(), &project.id.to_string(), project.secret.reveal());
         Self {
-            url: app.url(),
-            key: project.id.to_string(),
-            secret: project.secret.reveal().to_owned(),
-            http: reqwest::Client::new(),
+            site,
             app,
             _data: data,
         }
@@ -66,6 +77,24 @@ impl TestServer {
     /// Where media arrives.
     pub(crate) fn media_addr(&self) -> SocketAddr {
         self.app.media_addr()
+    }
+
+    /// Takes it down and gives back what remains of it.
+    pub(crate) async fn shutdown(self) {
+        self.app.shutdown().await;
+    }
+}
+
+impl Site {
+    pub(crate) fn new(url: &str, key: &str, secret: &str) -> Self {
+        let http = reqwest::Client::new();
+        let (url, key, secret) = (url.into(), key.into(), secret.into());
+        Self {
+            url,
+            key,
+            secret,
+            http,
+        }
     }
 
     /// A named session and a token for it, as the demo page gets them: `(session, token)`.
@@ -90,11 +119,6 @@ impl TestServer {
         assert_eq!(response.headers()["access-control-allow-origin"], "*");
         response.json().await.unwrap()
     }
-
-    /// Takes it down and gives back what remains of it.
-    pub(crate) async fn shutdown(self) {
-        self.app.shutdown().await;
-    }
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -112,16 +136,16 @@ pub(crate) struct TestClient {
 
 impl TestClient {
     /// Fetches session info and opens a websocket.
-    pub(crate) async fn open(server: &TestServer, session: &str, token: &str) -> Self {
+    pub(crate) async fn open(server: &Site, session: &str, token: &str) -> Self {
         Self::open_as(server, session, token, false).await
     }
 
     /// Opens a websocket that claims to replace one, which there never was.
-    pub(crate) async fn pretend_to_resume(server: &TestServer, session: &str, token: &str) -> Self {
+    pub(crate) async fn pretend_to_resume(server: &Site, session: &str, token: &str) -> Self {
         Self::open_as(server, session, token, true).await
     }
 
-    async fn open_as(server: &TestServer, session: &str, token: &str, resume: bool) -> Self {
+    async fn open_as(server: &Site, session: &str, token: &str, resume: bool) -> Self {
         let info = &server.session_info("", session, token).await[0];
         let messaging_url = info["messaging_url"].as_str().unwrap().to_owned();
         let (id, socket_id) = (uuid(), uuid());
@@ -182,6 +206,20 @@ impl TestClient {
                 return (frame, event);
             }
         }
+    }
+
+    #[allow(dead_code, reason = "not every test cares how clients leave")]
+    /// Says good-bye and waits until the server has heard it.
+    pub(crate) async fn leave(&mut self) {
+        let headers = [("TRANSACTION-ID", uuid().to_string())];
+        self.send_frame(frame(
+            FrameKind::Disconnect,
+            vec![],
+            &headers,
+            String::new(),
+        ))
+        .await;
+        assert_eq!(self.closed().await, Some(1000));
     }
 
     /// Loses the websocket without a word.

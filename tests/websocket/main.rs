@@ -3,10 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod server;
+#[path = "../support/process.rs"]
+mod process;
 mod wire;
 
-use server::Server;
+use process::Process;
 use wire::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, Reply, Socket, TEXT};
 
 /// A Rumor PING and the PONG that answers it (`protocol/signaling.md`, 3).
@@ -188,7 +189,7 @@ fn cases() -> Vec<(&'static str, Vec<Frame>, Expect)> {
 
 #[test]
 fn the_server_follows_rfc_6455_in_every_case() {
-    let server = Server::start();
+    let server = Process::start();
     let mut wrong = Vec::new();
     for (what, frames, expect) in cases() {
         let mut socket = Socket::open(server.addr);
@@ -213,7 +214,7 @@ fn the_server_follows_rfc_6455_in_every_case() {
 
 #[test]
 fn a_message_may_arrive_byte_by_byte() {
-    let server = Server::start();
+    let server = Process::start();
     let mut socket = Socket::open(server.addr);
     for byte in rumor_ping().encode() {
         socket.write(&[byte]);
@@ -227,7 +228,7 @@ fn a_message_may_arrive_byte_by_byte() {
 
 #[test]
 fn a_client_that_vanishes_in_the_middle_of_a_frame_harms_nobody() {
-    let server = Server::start();
+    let server = Process::start();
     let bytes = rumor_ping().encode();
     for cut in 1..bytes.len() {
         let mut socket = Socket::open(server.addr);

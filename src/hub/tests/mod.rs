@@ -3,6 +3,7 @@
 mod adaptive;
 mod archive;
 mod call;
+mod drain;
 mod hostile;
 mod join;
 mod load;
