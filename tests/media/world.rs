@@ -413,14 +413,26 @@ fn binding_request(ice: &IceCredentials, nominate: bool) -> Vec<u8> {
     );
     let tag = hmac::sign(&key, &message);
     attribute(&mut message, 0x0008, tag.as_ref());
-    set_len(&mut message, 8);
-    let crc = !message.iter().fold(!0u32, |crc, byte| {
+    attribute(&mut message, 0x8028, &[0; 4]);
+    mend_fingerprint(&message)
+}
+
+/// The message with its length and the checksum of its last attribute made right
+/// (RFC 8489, 14.7).
+pub fn mend_fingerprint(message: &[u8]) -> Vec<u8> {
+    let mut mended = message.to_vec();
+    let Some(at) = message.len().checked_sub(8).filter(|at| *at >= 20) else {
+        return mended;
+    };
+    set_len(&mut mended, 0);
+    let crc = !mended[..at].iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
         })
     });
-    attribute(&mut message, 0x8028, &(crc ^ 0x5354_554e).to_be_bytes());
-    message
+    mended[at..at + 4].copy_from_slice(&[0x80, 0x28, 0, 4]);
+    mended[at + 4..].copy_from_slice(&(crc ^ 0x5354_554e).to_be_bytes());
+    mended
 }
 
 fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
