@@ -291,23 +291,20 @@ async fn find_playground(db: &Db, entropy: &mut Entropy, clock: Clock) -> Result
         .find(|project| project.name == PLAYGROUND)
     {
         Some(project) => Ok(project),
-        None => create_project(db, PLAYGROUND, None, entropy, clock).await,
+        None => create_project(db, PLAYGROUND, |project| project, entropy, clock).await,
     }
 }
 
-/// Makes a project with a key of its own. Its sessions take at most `max_connections` each.
+/// Makes a project with a key of its own; `configure` adds what else it is to have.
 pub async fn create_project(
     db: &Db,
     name: &str,
-    max_connections: Option<u32>,
+    configure: impl Fn(Project) -> Project,
     entropy: &mut Entropy,
     clock: Clock,
 ) -> Result<Project> {
     loop {
-        let project = Project {
-            max_connections,
-            ..Project::generate(name, clock.unix_ms(), entropy)
-        };
+        let project = configure(Project::generate(name, clock.unix_ms(), entropy));
         match db.projects().insert(&project).await {
             Ok(()) => return Ok(project),
             // One in ninety million for each project there is.

@@ -10,6 +10,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::entropy::Entropy;
 use crate::load::signaling::{self, SignalingLoad};
+use crate::model::codec::VideoCodecs;
+use crate::model::project::Project;
 use crate::model::session::MAX_CONNECTIONS;
 use crate::telemetry;
 
@@ -68,6 +70,10 @@ enum ProjectCommand {
         /// Let each of its sessions have at most this many connections at a time.
         #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS)))]
         max_connections: Option<u32>,
+        /// Let its sessions use these video codecs only, the preferred one first: some of vp8,
+        /// vp9, h264 and av1, with commas.
+        #[arg(long, value_name = "CODECS")]
+        video_codecs: Option<VideoCodecs>,
     },
     /// List all projects.
     List,
@@ -172,10 +178,16 @@ impl ProjectCommand {
             Self::Create {
                 name,
                 max_connections,
+                video_codecs,
             } => {
                 let (mut entropy, clock) = (Entropy::from_system(), Clock::system());
+                let configure = |project| Project {
+                    max_connections,
+                    video_codecs: video_codecs.clone(),
+                    ..project
+                };
                 let project =
-                    app::create_project(&db, &name, max_connections, &mut entropy, clock).await?;
+                    app::create_project(&db, &name, configure, &mut entropy, clock).await?;
                 print(&format!("API key     {}", project.id));
                 print(&format!("API secret  {}", project.secret.reveal()));
             }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::model::codec::VideoCodecs;
 use layers::Layers;
 use values::{PublicUrl, Reader};
 
@@ -58,6 +59,8 @@ pub struct MediaConfig {
     pub announce: Announce,
     /// Whether publishers are asked for simulcast.
     pub simulcast: bool,
+    /// Which video codecs are used, unless a project or a session says so; `None`: all.
+    pub video_codecs: Option<VideoCodecs>,
 }
 
 /// Which addresses clients are told to send media to.
@@ -182,6 +185,7 @@ impl Config {
         let mut limits = Limits::read(reader);
         if let (Some(limits), Some(media)) = (&mut limits, &media) {
             limits.hub.simulcast = media.simulcast;
+            limits.hub.video_codecs.clone_from(&media.video_codecs);
         }
         let log = LogConfig::read(reader);
         Some(Self {
@@ -224,6 +228,7 @@ impl MediaConfig {
         let listen = reader.parsed::<SocketAddr>("media.listen", "\"0.0.0.0:3478\"");
         let texts = reader.list("media.announce");
         let simulcast = reader.boolean("media.simulcast");
+        let video_codecs = read_video_codecs(reader);
         if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
             let what = "must say where clients send media to, or [\"auto\"]";
             reader.problem("media.announce", what, Some(EXAMPLE));
@@ -241,7 +246,18 @@ impl MediaConfig {
             listen: listen?,
             announce,
             simulcast,
+            video_codecs: video_codecs?,
         })
+    }
+}
+
+fn read_video_codecs(reader: &mut Reader) -> Option<Option<VideoCodecs>> {
+    const KEY: &str = "media.video_codecs";
+    match reader.list(KEY)[..] {
+        [] => Some(None),
+        ref names => reader
+            .parse(KEY, &names.join(","), "[\"h264\", \"vp8\"]")
+            .map(Some),
     }
 }
 
@@ -364,6 +380,7 @@ mod tests {
                 ("PARLOR_HTTP_PUBLIC_URL", "ftp://x"),
                 ("PARLOR_HTTP_MAX_BODY", "1"),
                 ("PARLOR_MEDIA_ANNOUNCE", "10.0.0.1,video.example.com"),
+                ("PARLOR_MEDIA_VIDEO_CODECS", "vp8,h265"),
                 ("PARLOR_AUTH_LEGACY_HEADER", "maybe"),
                 ("PARLOR_SESSIONS_ADAPTIVE", "sometimes"),
                 ("PARLOR_LIMITS_OUTBOX_FRAMES", "0"),
@@ -386,6 +403,7 @@ mod tests {
                 "limits.shutdown",
                 "log.format",
                 "media.announce",
+                "media.video_codecs",
                 "sessions.adaptive",
             ]
         );

@@ -13,6 +13,8 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
+use crate::model::codec::VideoCodecs;
+
 pub use error::DbError;
 pub use projects::Projects;
 pub use sessions::Sessions;
@@ -89,6 +91,12 @@ impl Db {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// A stored list of codecs.
+fn codecs(stored: Option<&str>) -> Result<Option<VideoCodecs>, DbError> {
+    let codecs = stored.map(str::parse).transpose();
+    codecs.map_err(|_| DbError::Corrupt("video codecs"))
 }
 
 /// A stored limit.

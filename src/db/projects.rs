@@ -15,13 +15,15 @@ pub struct Projects<'a> {
 impl Projects<'_> {
     /// Adds a project; `Conflict` if its key is taken.
     pub async fn insert(&self, project: &Project) -> Result<(), DbError> {
-        let sql = "INSERT INTO projects (id, name, secret, max_connections, created_at)
-            VALUES ($1, $2, $3, $4, $5)";
+        let sql =
+            "INSERT INTO projects (id, name, secret, max_connections, video_codecs, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6)";
         sqlx::query(sql)
             .bind(project.id.get())
             .bind(&project.name)
             .bind(project.secret.reveal())
             .bind(project.max_connections.map(i64::from))
+            .bind(project.video_codecs.as_ref().map(ToString::to_string))
             .bind(project.created_at_ms)
             .execute(self.pool)
             .await?;
@@ -30,7 +32,7 @@ impl Projects<'_> {
 
     /// The project with this key.
     pub async fn find(&self, id: ProjectId) -> Result<Option<Project>, DbError> {
-        let sql = "SELECT id, name, secret, max_connections, created_at
+        let sql = "SELECT id, name, secret, max_connections, video_codecs, created_at
             FROM projects WHERE id = $1";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.get())
@@ -41,7 +43,7 @@ impl Projects<'_> {
 
     /// All projects, oldest first.
     pub async fn list(&self) -> Result<Vec<Project>, DbError> {
-        let sql = "SELECT id, name, secret, max_connections, created_at
+        let sql = "SELECT id, name, secret, max_connections, video_codecs, created_at
             FROM projects ORDER BY created_at, id";
         let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(self.pool).await?;
         rows.into_iter().map(Project::try_from).collect()
@@ -54,6 +56,7 @@ struct Row {
     name: String,
     secret: String,
     max_connections: Option<i64>,
+    video_codecs: Option<String>,
     created_at: i64,
 }
 
@@ -69,6 +72,7 @@ impl TryFrom<Row> for Project {
                 .parse()
                 .map_err(|_| DbError::Corrupt("API secret"))?,
             max_connections: super::limit(row.max_connections)?,
+            video_codecs: super::codecs(row.video_codecs.as_deref())?,
             created_at_ms: row.created_at,
         })
     }

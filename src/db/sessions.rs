@@ -31,8 +31,8 @@ impl<'a> Sessions<'a> {
     /// Adds a session; `NotFound` if its project does not exist.
     pub async fn insert(&self, session: &Session) -> Result<(), DbError> {
         let sql = "INSERT INTO sessions (id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, max_connections, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                archive_resolution, location, e2ee, max_connections, video_codecs, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         sqlx::query(sql)
             .bind(session.id.as_str())
             .bind(session.project.get())
@@ -43,6 +43,7 @@ impl<'a> Sessions<'a> {
             .bind(&session.location)
             .bind(session.e2ee)
             .bind(session.max_connections.map(i64::from))
+            .bind(session.video_codecs.as_ref().map(ToString::to_string))
             .bind(session.created_at_ms)
             .execute(self.pool)
             .await?;
@@ -53,7 +54,7 @@ impl<'a> Sessions<'a> {
     /// known whose token they will show.
     pub async fn find_any(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
         let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, max_connections, created_at
+                archive_resolution, location, e2ee, max_connections, video_codecs, created_at
             FROM sessions WHERE id = $1";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.as_str())
@@ -67,7 +68,7 @@ impl SessionsOf<'_> {
     /// This project's session with this id; another project's does not exist.
     pub async fn find(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
         let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, max_connections, created_at
+                archive_resolution, location, e2ee, max_connections, video_codecs, created_at
             FROM sessions WHERE project_id = $1 AND id = $2";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(self.project.get())
@@ -89,6 +90,7 @@ struct Row {
     location: Option<String>,
     e2ee: bool,
     max_connections: Option<i64>,
+    video_codecs: Option<String>,
     created_at: i64,
 }
 
@@ -108,6 +110,7 @@ impl TryFrom<Row> for Session {
             location: row.location,
             e2ee: row.e2ee,
             max_connections: super::limit(row.max_connections)?,
+            video_codecs: super::codecs(row.video_codecs.as_deref())?,
             created_at_ms: row.created_at,
         })
     }

@@ -32,6 +32,7 @@ impl Admissions {
         })?;
         Ok(Admission {
             max_connections: session.connection_limit(&project),
+            video_codecs: session.video_codecs(&project).cloned(),
             session,
             role: grant.role,
             data: grant.data,

@@ -9,9 +9,11 @@ use tracing::{Level, debug, enabled};
 
 use super::AppState;
 use crate::hub::SYMPHONY;
-use crate::hub::effect::Denial;
+use crate::hub::config::HubConfig;
+use crate::hub::effect::{Admission, Denial};
+use crate::model::codec::VideoCodec;
 use crate::model::id::SessionId;
-use crate::model::session::{MediaMode, Session};
+use crate::model::session::MediaMode;
 
 /// Where `messaging_url` points; a websocket is welcome anywhere, this is for people who read logs.
 const MESSAGING_PATH: &str = "/rumor";
@@ -33,16 +35,11 @@ pub async fn session_info(
 ) -> Json<Value> {
     Json(json!([
         match admitted(&state, &path.session, &headers).await {
-            Ok(session) => {
-                let adaptive = state.config.limits.hub.adaptive.enabled;
-                let simulcast = state.config.media.simulcast;
-                info(
-                    &session,
-                    &messaging_url(&state, &headers),
-                    adaptive,
-                    simulcast,
-                )
-            }
+            Ok(admission) => info(
+                &admission,
+                &messaging_url(&state, &headers),
+                &state.config.limits.hub
+            ),
             Err((code, message)) => {
                 debug!(
                     session.id = path.session,
@@ -65,7 +62,7 @@ async fn admitted(
     state: &AppState,
     session: &str,
     headers: &HeaderMap,
-) -> Result<Session, (u16, &'static str)> {
+) -> Result<Admission, (u16, &'static str)> {
     if state.draining.is_cancelled() {
         return Err((500, "The server is shutting down"));
     }
@@ -77,14 +74,21 @@ async fn admitted(
         .and_then(|token| token.to_str().ok())
         .unwrap_or_default();
     match state.admissions.admit(&session, token).await {
-        Ok(admission) => Ok(admission.session),
+        Ok(admission) => Ok(admission),
         Err(Denial::NoSuchSession) => Err((404, "Session not found")),
         Err(Denial::InvalidToken) => Err((403, "Invalid token")),
         Err(Denial::Unavailable) => Err((500, "Internal error")),
     }
 }
 
-fn info(session: &Session, messaging_url: &str, adaptive: bool, simulcast: bool) -> Value {
+fn info(admission: &Admission, messaging_url: &str, hub: &HubConfig) -> Value {
+    let session = &admission.session;
+    let (adaptive, simulcast) = (hub.adaptive.enabled, hub.simulcast);
+    let codecs = admission
+        .video_codecs
+        .as_ref()
+        .or(hub.video_codecs.as_ref());
+    let allowed = |codec| codecs.is_none_or(|codecs| codecs.rank(codec).is_some());
     let host = messaging_url.split('/').nth(2).unwrap_or_default();
     json!({
         "session_id": session.id.as_str(),
@@ -102,6 +106,10 @@ fn info(session: &Session, messaging_url: &str, adaptive: bool, simulcast: bool)
             // Layers by rid, not by groups of SSRCs that are the same in every client (13.5).
             "streamSimulcastRidEnabled": simulcast,
             "e2ee": session.e2ee,
+            "vp8": allowed(VideoCodec::Vp8),
+            "vp9": allowed(VideoCodec::Vp9),
+            "h264": allowed(VideoCodec::H264),
+            "priorityVideoCodec": codecs.map_or("", |codecs| codecs.first().word()),
         },
     })
 }

@@ -66,6 +66,7 @@ fn options(project: &Project, params: &Params) -> Result<SessionOptions, ApiErro
         location: params.get("location"),
         e2ee: params.get("e2ee"),
         max_connections: params.get("maxConnections"),
+        video_codecs: params.get("videoCodecs"),
     };
     Ok(SessionOptions::parse(request)?)
 }

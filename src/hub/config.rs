@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::codec::VideoCodecs;
 use crate::model::signal::SignalLimits;
 use crate::signaling::json::MAX_DEPTH;
 
@@ -60,6 +61,9 @@ pub struct HubConfig {
     pub held_candidates: usize,
     /// Whether publishers in routed sessions are asked for simulcast (13.5).
     pub simulcast: bool,
+    /// Which video codecs are used where neither session nor project says so; `None`: all, in
+    /// the order of each publisher.
+    pub video_codecs: Option<VideoCodecs>,
     /// Sessions without anybody in them that are remembered as muted. The oldest go first.
     pub premuted_sessions: usize,
     /// Adaptive sessions.
@@ -127,6 +131,7 @@ impl Default for HubConfig {
             reply_age: Duration::from_secs(45),
             held_candidates: 64,
             simulcast: true,
+            video_codecs: None,
             premuted_sessions: 1024,
             adaptive: AdaptiveConfig::default(),
         }

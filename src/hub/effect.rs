@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::model::codec::VideoCodecs;
 use crate::model::id::{ConnectionId, ProjectId, SessionId, StreamId};
 use crate::model::role::Role;
 use crate::model::session::Session;
@@ -80,6 +81,8 @@ pub struct Admission {
     /// Most connections in this session, if its project or itself sets a limit; the smaller of
     /// both.
     pub max_connections: Option<u32>,
+    /// Which video codecs this session may use, if its project or itself says so.
+    pub video_codecs: Option<VideoCodecs>,
 }
 
 /// Why a token was not good enough.

@@ -90,6 +90,7 @@ impl World {
             location: None,
             e2ee: false,
             max_connections: None,
+            video_codecs: None,
             created_at_ms: 0,
         };
         Self {
@@ -245,6 +246,7 @@ impl World {
                 data: format!("data for {token}"),
                 layout_classes: self.layout_classes.clone(),
                 max_connections: self.session.max_connections,
+                video_codecs: self.session.video_codecs.clone(),
             };
             self.hub
                 .handle_authenticated(ticket, Ok(admission), self.now);

@@ -139,7 +139,9 @@ impl Hub {
             bearer,
             ..
         } = joining;
-        let stored = admission.session;
+        let mut stored = admission.session;
+        let own_codecs = admission.video_codecs;
+        stored.video_codecs = own_codecs.or_else(|| self.config.video_codecs.clone());
         if joining.project != stored.project || joining.session != stored.id {
             return Err(Refusal::SessionNotFound);
         }

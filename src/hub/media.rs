@@ -63,7 +63,13 @@ impl Hub {
         }
         match negotiation.message {
             NegotiationMessage::Offer(sdp) => {
-                self.media(caller.session, Request::PublisherOffer { publication, sdp });
+                let codecs = self.session(caller.session).stored.video_codecs.clone();
+                let request = Request::PublisherOffer {
+                    publication,
+                    sdp,
+                    codecs,
+                };
+                self.media(caller.session, request);
                 Ok(())
             }
             // We never offer here.

@@ -79,6 +79,7 @@ impl Target {
             name: String::new(),
             secret,
             max_connections: None,
+            video_codecs: None,
             created_at_ms: 0,
         };
         Ok(Self {

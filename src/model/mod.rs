@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, reads a clock, rolls a die, or knows how a thing is stored or sent.
 
+pub mod codec;
 pub mod id;
 pub mod jwt;
 pub mod project;

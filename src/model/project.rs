@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
 
+use super::codec::VideoCodecs;
 use super::id::{InvalidId, ProjectId};
 use crate::entropy::Entropy;
 
@@ -19,6 +20,8 @@ pub struct Project {
     pub secret: Secret,
     /// Most connections at a time in each of its sessions, if it has a limit of its own.
     pub max_connections: Option<u32>,
+    /// Which video codecs its sessions may use, unless they name their own.
+    pub video_codecs: Option<VideoCodecs>,
     /// Creation time, milliseconds since the Unix epoch.
     pub created_at_ms: i64,
 }
@@ -35,6 +38,7 @@ impl Project {
             name: name.to_owned(),
             secret: Secret::generate(entropy),
             max_connections: None,
+            video_codecs: None,
             created_at_ms,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::codec::VideoCodecs;
 use super::id::{ProjectId, SessionId};
 use super::project::Project;
 use crate::entropy::Entropy;
@@ -66,6 +67,8 @@ pub struct Session {
     pub e2ee: bool,
     /// Most connections at a time, if the application has set a limit.
     pub max_connections: Option<u32>,
+    /// Which video codecs it may use, if the application has said so.
+    pub video_codecs: Option<VideoCodecs>,
     /// Creation time, milliseconds since the Unix epoch.
     pub created_at_ms: i64,
 }
@@ -89,6 +92,7 @@ impl Session {
             location: options.location.map(|address| address.to_string()),
             e2ee: options.e2ee,
             max_connections: options.max_connections,
+            video_codecs: options.video_codecs,
             created_at_ms,
         }
     }
@@ -97,6 +101,11 @@ impl Session {
     pub fn connection_limit(&self, project: &Project) -> Option<u32> {
         let limits = [self.max_connections, project.max_connections];
         limits.into_iter().flatten().min()
+    }
+
+    /// The video codecs to use, by what it or else its project says.
+    pub fn video_codecs<'a>(&'a self, project: &'a Project) -> Option<&'a VideoCodecs> {
+        self.video_codecs.as_ref().or(project.video_codecs.as_ref())
     }
 }
 
@@ -150,6 +159,8 @@ pub struct SessionRequest<'a> {
     pub e2ee: Option<&'a str>,
     /// `maxConnections`, our own.
     pub max_connections: Option<&'a str>,
+    /// `videoCodecs`, our own.
+    pub video_codecs: Option<&'a str>,
 }
 
 /// What a session is to be like; only combinations that make sense exist.
@@ -162,6 +173,7 @@ pub struct SessionOptions {
     location: Option<Ipv4Addr>,
     e2ee: bool,
     max_connections: Option<u32>,
+    video_codecs: Option<VideoCodecs>,
 }
 
 /// What is wrong with a [`SessionRequest`].
@@ -196,6 +208,9 @@ pub enum SessionError {
     /// Not a number of connections.
     #[error("maxConnections must be a number from 1 to 100000")]
     MaxConnections,
+    /// Not a list of codecs.
+    #[error("videoCodecs must list some of vp8, vp9, h264 and av1, each at most once")]
+    VideoCodecs,
     /// What is encrypted end to end can be neither relayed, adapted nor archived.
     #[error("e2ee needs p2p.preference disabled and archiveMode manual")]
     E2eeNeedsRouted,
@@ -217,6 +232,7 @@ impl SessionOptions {
         let max_connections = parsed(request.max_connections, |text| {
             parse_max_connections(text).map(Some)
         });
+        let video_codecs = parsed(request.video_codecs, |text| text.parse().ok().map(Some));
         let options = Self {
             media_mode: media_mode.ok_or(SessionError::MediaMode)?,
             archive_mode: archive_mode.ok_or(SessionError::ArchiveMode)?,
@@ -227,6 +243,7 @@ impl SessionOptions {
             location: location.ok_or(SessionError::Location)?,
             e2ee: e2ee.ok_or(SessionError::E2ee)?,
             max_connections: max_connections.ok_or(SessionError::MaxConnections)?,
+            video_codecs: video_codecs.ok_or(SessionError::VideoCodecs)?,
         };
         options.checked()
     }
@@ -402,6 +419,25 @@ mod tests {
         check(None, Some(3), Some(3));
         check(Some(2), Some(3), Some(2));
         check(Some(4), Some(3), Some(3));
+    }
+
+    #[test]
+    fn a_session_has_the_codecs_of_its_project_unless_it_names_its_own() {
+        let mut entropy = Entropy::from_seed(1);
+        let mut project = Project::generate("shop", 0, &mut entropy);
+        let options = SessionOptions::default();
+        let mut session = Session::create(project.id, options, 0, &mut entropy);
+        assert_eq!(session.video_codecs(&project), None);
+        project.video_codecs = "h264".parse().ok();
+        assert_eq!(
+            session.video_codecs(&project),
+            project.video_codecs.as_ref()
+        );
+        session.video_codecs = "vp9,vp8".parse().ok();
+        assert_eq!(
+            session.video_codecs(&project),
+            session.video_codecs.as_ref()
+        );
     }
 
     #[test]

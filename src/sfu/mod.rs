@@ -43,6 +43,8 @@ mod twcc;
 
 use std::fmt;
 
+use crate::model::codec::VideoCodecs;
+
 /// One publisher's stream inside the SFU, numbered by the hub; never reused in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicationId(pub u64);
@@ -88,6 +90,8 @@ pub enum Request {
         publication: PublicationId,
         /// Full SDP text.
         sdp: String,
+        /// The video codecs it may use, the preferred one first; `None`: all, in its own order.
+        codecs: Option<VideoCodecs>,
     },
     /// Start a subscription. Answered by [`Event::Offer`] or [`Event::Closed`].
     Subscribe {

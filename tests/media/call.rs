@@ -41,7 +41,11 @@ impl Call {
         };
         let sdp = call.publisher.0.offer(now);
         let publication = PUBLICATION;
-        match call.ask(Request::PublisherOffer { publication, sdp }) {
+        match call.ask(Request::PublisherOffer {
+            publication,
+            sdp,
+            codecs: None,
+        }) {
             Event::Answer { sdp, .. } => call.publisher.0.take_answer(sdp, now),
             other => panic!("no answer: {other:?}"),
         }

@@ -66,7 +66,7 @@ async fn json_is_accepted_in_any_spelling() {
     );
     let body = json!({
         "ArchiveMode": "always", "p2p.preference": "disabled", "archive_name": "x",
-        "location": null, "e2ee": false, "max_connections": 25, "unknown": {"a": [1]},
+        "location": null, "e2ee": false, "max_connections": 25, "video_codecs": "h264,VP8", "unknown": {"a": [1]},
     });
     let id = server
         .exchange(&head, &body.to_string())
@@ -77,6 +77,7 @@ async fn json_is_accepted_in_any_spelling() {
     let session = server.db.sessions().find_any(&id).await.unwrap().unwrap();
     assert_eq!(session.archive_name.as_deref(), Some("x"));
     assert_eq!(session.max_connections, Some(25));
+    assert_eq!(session.video_codecs, "h264,vp8".parse().ok());
 
     for empty in ["", "{}", "[]"] {
         server.exchange(&head, empty).await.session_id();
@@ -121,6 +122,8 @@ async fn wrong_values_and_combinations_are_refused_by_name() {
         ("maxConnections=0", "maxConnections"),
         ("maxConnections=100001", "maxConnections"),
         ("maxConnections=many", "maxConnections"),
+        ("videoCodecs=h265", "videoCodecs"),
+        ("videoCodecs=vp8,vp8", "videoCodecs"),
     ];
     for (form, named) in refused {
         let message = server.create(form).await.error(400);

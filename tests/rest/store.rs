@@ -27,6 +27,7 @@ async fn everything_is_still_there_after_a_restart() {
     let file = dir.path().join("50% of what? it's.db");
     let [mut project, _] = projects();
     project.max_connections = Some(50);
+    project.video_codecs = "vp9,vp8".parse().ok();
     let plain = session(project.id, SessionRequest::default());
     let mut archived = session(
         project.id,
@@ -43,6 +44,7 @@ async fn everything_is_still_there_after_a_restart() {
         SessionRequest {
             p2p_preference: Some("adaptive"),
             max_connections: Some("2"),
+            video_codecs: Some("av1"),
             ..SessionRequest::default()
         },
     );

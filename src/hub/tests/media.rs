@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use crate::hub::config::HubConfig;
 use crate::hub::harness::{World, heads, stream};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
@@ -37,6 +38,7 @@ fn a_routed_stream_is_announced_when_its_leg_is_up() {
         Request::PublisherOffer {
             publication,
             ref sdp,
+            codecs: None,
         },
     ] = requests[..]
     else {
@@ -228,6 +230,7 @@ fn both_clients_may_restart_ice_with_an_offer_of_their_own() {
         Request::PublisherOffer {
             publication,
             sdp: sdp.clone(),
+            codecs: None,
         },
         Request::SubscriberOffer { subscription, sdp },
     ];
@@ -382,4 +385,26 @@ fn publishers_fall_back_to_audio_as_documented() {
     check(true, 1, &[warning(true)]);
     check(false, 2, &[warning(false), switch(false), stream_is(false)]);
     check(true, 0, &[switch(true), stream_is(true)]);
+}
+
+#[test]
+fn the_sfu_is_told_which_codecs_a_session_may_use() {
+    let config = HubConfig {
+        video_codecs: "vp8".parse().ok(),
+        ..HubConfig::default()
+    };
+    for (own, expected) in [(None, "vp8"), (Some("h264,vp9"), "h264,vp9")] {
+        let mut world = World::with(MediaMode::Routed, config.clone());
+        world.session.video_codecs = own.map(|own| own.parse().unwrap());
+        let mut alice = world.join(Role::Publisher);
+        let stream = world.publish(&mut alice);
+        let offer = json!({"type": "offer", "sdp": "v=0"});
+        let path = format!("/stream/{stream}");
+        assert_eq!(world.ask(&mut alice, "offer", &path, offer).0, 200);
+        let requests = world.asked_of_media();
+        let [Request::PublisherOffer { ref codecs, .. }] = requests[..] else {
+            panic!("{requests:?}")
+        };
+        assert_eq!(codecs, &expected.parse().ok());
+    }
 }

@@ -352,6 +352,7 @@ impl Replay {
             data: String::new(),
             layout_classes: Vec::new(),
             max_connections: None,
+            video_codecs: None,
         })
     }
 

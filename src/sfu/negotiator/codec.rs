@@ -1,5 +1,6 @@
 //! Which of the payload formats in a description are codecs that we forward.
 
+use crate::model::codec::{VideoCodec, VideoCodecs};
 use crate::sfu::MediaKind;
 use crate::sfu::command::Codec;
 use crate::sfu::sdp::{Format, Section};
@@ -26,6 +27,28 @@ pub(super) fn supported(section: &Section) -> impl Iterator<Item = Supported<'_>
             rtx: rtx_of(section, format.pt),
         })
     })
+}
+
+/// Leaves only `allowed` codecs in a section of video, in that order.
+pub(super) fn restrict(section: &mut Section, allowed: &VideoCodecs) {
+    if section.kind() != Some(MediaKind::Video) {
+        return;
+    }
+    let rank = |format: &Format| {
+        let codec = match codec(MediaKind::Video, format)? {
+            Codec::Vp8 => VideoCodec::Vp8,
+            Codec::Vp9 => VideoCodec::Vp9,
+            Codec::H264 => VideoCodec::H264,
+            Codec::Av1 => VideoCodec::Av1,
+            Codec::Opus | Codec::Red => return None,
+        };
+        allowed.rank(codec)
+    };
+    let is_other = |format: &Format| codec(MediaKind::Video, format).is_none();
+    // What is no codec, such as retransmissions, stands behind all of them.
+    let formats = &mut section.formats;
+    formats.retain(|format| is_other(format) || rank(format).is_some());
+    formats.sort_by_key(|format| rank(format).unwrap_or(usize::MAX));
 }
 
 fn codec(kind: MediaKind, format: &Format) -> Option<Codec> {
@@ -80,6 +103,25 @@ mod tests {
         assert_eq!(
             codecs(video),
             [(Codec::H264, 99, Some(97)), (Codec::Vp8, 96, None)]
+        );
+    }
+
+    #[test]
+    fn a_list_of_codecs_restricts_and_orders_video() {
+        let video = "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 100\na=rtpmap:96 VP8/90000\n\
+                     a=rtpmap:97 rtx/90000\na=fmtp:97 apt=99\na=rtpmap:98 VP9/90000\n\
+                     a=rtpmap:99 H264/90000\na=rtpmap:100 H264/90000\n";
+        let sdp = SessionDescription::parse(&format!("v=0\n{video}")).unwrap();
+        let mut section = sdp.sections[0].clone();
+        restrict(&mut section, &"h264,vp8".parse().unwrap());
+        let kept = supported(&section).map(|s| (s.codec, s.format.pt, s.rtx.map(|rtx| rtx.pt)));
+        assert_eq!(
+            kept.collect::<Vec<_>>(),
+            [
+                (Codec::H264, 99, Some(97)),
+                (Codec::H264, 100, None),
+                (Codec::Vp8, 96, None)
+            ]
         );
     }
 

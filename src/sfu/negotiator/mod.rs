@@ -15,11 +15,12 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
-use self::publisher::Publication;
+use self::publisher::{Agreement, Publication};
 use self::subscriber::Subscription;
 use super::command::{Command, EngineEvent, LocalEndpoint};
 use super::{CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
 use crate::entropy::Entropy;
+use crate::model::codec::VideoCodecs;
 
 /// Turns requests of the hub into session descriptions for clients and commands for the engine.
 #[derive(Debug)]
@@ -48,7 +49,11 @@ impl Negotiator {
     /// Carries out a request of the hub.
     pub fn handle_request(&mut self, request: Request) {
         match request {
-            Request::PublisherOffer { publication, sdp } => self.publisher_offer(publication, &sdp),
+            Request::PublisherOffer {
+                publication,
+                sdp,
+                codecs,
+            } => self.publisher_offer(publication, &sdp, codecs.as_ref()),
             Request::Subscribe {
                 subscription,
                 publication,
@@ -96,17 +101,22 @@ impl Negotiator {
         self.events.pop_front()
     }
 
-    fn publisher_offer(&mut self, id: PublicationId, sdp: &str) {
+    fn publisher_offer(&mut self, id: PublicationId, sdp: &str, codecs: Option<&VideoCodecs>) {
         let leg = Leg::Publisher(id);
+        let agreement = Agreement::reach(sdp, codecs);
         let answered = match self.publications.get_mut(&id) {
-            None => Publication::create(sdp, &self.local, &mut self.entropy).map(
-                |(publication, answer)| {
+            None => agreement
+                .and_then(|agreement| {
+                    Publication::create(agreement, &self.local, &mut self.entropy)
+                })
+                .map(|(publication, answer)| {
                     let config = Box::new(publication.config(id));
                     self.publications.insert(id, publication);
                     (answer, vec![Command::AddPublication(config)])
-                },
-            ),
-            Some(publication) => publication.renew(id, sdp, &self.local, &mut self.entropy),
+                }),
+            Some(publication) => agreement.and_then(|agreement| {
+                publication.renew(id, agreement, &self.local, &mut self.entropy)
+            }),
         };
         match answered {
             Ok((sdp, commands)) => {

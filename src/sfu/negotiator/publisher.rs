@@ -1,9 +1,10 @@
 //! A publisher's offers and our answers.
 
-use super::codec::supported;
+use super::codec::{restrict, supported};
 use super::extension;
 use super::transport::{Local, Remote, Transport};
 use crate::entropy::Entropy;
+use crate::model::codec::VideoCodecs;
 use crate::sfu::command::{
     Command, InboundCodec, InboundTrackConfig, LocalEndpoint, PublicationConfig, Simulcast,
 };
@@ -31,11 +32,10 @@ pub(super) struct Track {
 impl Publication {
     /// Answers a first offer.
     pub(super) fn create(
-        sdp: &str,
+        agreement: Agreement,
         endpoint: &LocalEndpoint,
         entropy: &mut Entropy,
     ) -> Result<(Self, String), CloseReason> {
-        let agreement = Agreement::reach(sdp)?;
         if agreement.tracks.is_empty() {
             return Err(CloseReason::NothingInCommon);
         }
@@ -57,11 +57,10 @@ impl Publication {
     pub(super) fn renew(
         &mut self,
         id: PublicationId,
-        sdp: &str,
+        agreement: Agreement,
         endpoint: &LocalEndpoint,
         entropy: &mut Entropy,
     ) -> Result<(String, Vec<Command>), CloseReason> {
-        let agreement = Agreement::reach(sdp)?;
         let leg = Leg::Publisher(id);
         let mut commands = Vec::new();
         if let Some(ice) = self.transport.renew(agreement.remote, entropy)? {
@@ -94,7 +93,7 @@ impl Publication {
 }
 
 /// What an offer comes to: our answer without its transport, and the tracks to expect.
-struct Agreement {
+pub(super) struct Agreement {
     remote: Remote,
     bundle: bool,
     sections: Vec<Section>,
@@ -102,8 +101,12 @@ struct Agreement {
 }
 
 impl Agreement {
-    fn reach(sdp: &str) -> Result<Self, CloseReason> {
-        let offer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
+    /// Takes what we can forward of an offer; of video only `codecs`, in that order.
+    pub(super) fn reach(sdp: &str, codecs: Option<&VideoCodecs>) -> Result<Self, CloseReason> {
+        let mut offer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
+        if let Some(codecs) = codecs {
+            offer.sections.iter_mut().for_each(|s| restrict(s, codecs));
+        }
         let chosen = choose(&offer);
         let head = chosen.first().ok_or(CloseReason::NothingInCommon)?;
         let head = &offer.sections[*head];

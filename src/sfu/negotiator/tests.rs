@@ -551,6 +551,7 @@ impl Sfu {
         self.0.handle_request(Request::PublisherOffer {
             publication: PUBLICATION,
             sdp,
+            codecs: None,
         });
     }
 
