@@ -6,7 +6,7 @@ use super::transport::{Local, Remote, Transport};
 use crate::entropy::Entropy;
 use crate::model::codec::VideoCodecs;
 use crate::sfu::command::{
-    Command, InboundCodec, InboundTrackConfig, LocalEndpoint, PublicationConfig, Simulcast,
+    Codec, Command, InboundCodec, InboundTrackConfig, LocalEndpoint, PublicationConfig, Simulcast,
 };
 use crate::sfu::sdp::{
     Direction, Format, Rid, RidDirection, Section, SessionDescription, Setup, SsrcGroup,
@@ -164,7 +164,10 @@ fn choose(offer: &SessionDescription) -> Vec<usize> {
 fn accept(offered: &Section) -> Section {
     let mut formats = Vec::new();
     for codec in supported(offered) {
-        formats.push(codec.format.clone());
+        formats.push(match codec.codec {
+            Codec::Opus => hear(codec.format),
+            _ => codec.format.clone(),
+        });
         formats.extend(codec.rtx.cloned());
     }
     let (rids, simulcast) = accept_simulcast(offered);
@@ -183,6 +186,27 @@ fn accept(offered: &Section) -> Section {
         rids,
         simulcast,
         ..Section::default()
+    }
+}
+
+/// Opus as we are glad to get it: in stereo if the publisher says that it has stereo to send
+/// (RFC 7587, 6.1). The rest is as offered.
+fn hear(offered: &Format) -> Format {
+    let stereo = offered.parameter("sprop-stereo") == Some("1");
+    let own = |parameter: &&str| {
+        let name = parameter.split('=').next().unwrap_or_default().trim();
+        !["stereo", "sprop-stereo"].contains(&name)
+    };
+    let offered_parameters = offered.fmtp.as_deref().unwrap_or_default().split(';');
+    let mut parameters: Vec<_> = offered_parameters
+        .map(str::trim)
+        .filter(|parameter| !parameter.is_empty())
+        .filter(own)
+        .collect();
+    parameters.extend(stereo.then_some("stereo=1"));
+    Format {
+        fmtp: (!parameters.is_empty()).then(|| parameters.join(";")),
+        ..offered.clone()
     }
 }
 

@@ -233,6 +233,28 @@ fn simulcast_by_ssrc_group_lists_the_lowest_layer_first() {
 }
 
 #[test]
+fn stereo_is_asked_of_a_publisher_that_has_it_and_promised_to_its_subscribers() {
+    let opus = |text: &str| {
+        let sdp = SessionDescription::parse(text).unwrap();
+        sdp.sections[0].formats[0].clone()
+    };
+    let check = |offered: &str, answered: Option<&str>| {
+        let mut sfu = Sfu::new();
+        let offer = OFFER
+            .replace(";stereo=0", offered)
+            .replace("; stereo=0", offered);
+        assert_ne!(offer, OFFER);
+        let answer = opus(&sfu.publish(&offer));
+        assert_eq!(answer.parameter("stereo"), answered, "{offered}");
+        assert_eq!(answer.parameter("useinbandfec"), Some("1"));
+        let promised = opus(&sfu.subscribe());
+        assert_eq!(promised.parameter("sprop-stereo"), answered, "{offered}");
+    };
+    check("; stereo=0; sprop-stereo=1", Some("1"));
+    check(";stereo=0 ", None);
+}
+
+#[test]
 fn a_subscriber_is_offered_what_the_publication_has() {
     let mut sfu = Sfu::new();
     sfu.publish(OFFER);

@@ -28,12 +28,13 @@ export function startBrowser() {
 
 /** One participant: a page with the application, connected when `token` is given. */
 export class Participant {
-  static async open({ browser, site, parlor, sessionId, token, options, properties }) {
+  static async open({ browser, site, parlor, sessionId, token, options, properties, without }) {
     const context = await browser.newContext();
     const page = await context.newPage();
     const participant = new Participant(page);
     page.on("pageerror", (error) => participant.errors.push(error));
     if (properties) await page.addInitScript((value) => (globalThis.OTProperties = value), properties);
+    if (without) await page.addInitScript((codec) => (globalThis.lackedCodec = codec), without);
     await page.goto(site.url);
     await participant.call("init", parlor.api_key, sessionId, parlor.url, options);
     if (token) {

@@ -1,6 +1,7 @@
 // What every browser test needs: a server, a site with the official client, a browser, and people.
 
 import assert from "node:assert/strict";
+import { createHmac, randomUUID } from "node:crypto";
 import { after, afterEach, before } from "node:test";
 
 import OpenTok from "opentok";
@@ -21,11 +22,28 @@ export function useCall(options = {}) {
         ),
       ),
 
+    /** A session with parameters that the SDK does not know. */
+    async createSessionWith(parameters) {
+      const { api_key: iss, api_secret: secret, url } = call.parlor;
+      const now = Math.floor(Date.now() / 1000);
+      const claims = { iss, ist: "project", iat: now, exp: now + 60, jti: randomUUID() };
+      const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+      const body = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+      const token = `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+      const response = await fetch(`${url}/session/create`, {
+        method: "POST",
+        headers: { "x-opentok-auth": token, accept: "application/json" },
+        body: new URLSearchParams(parameters),
+      });
+      assert.equal(response.status, 200);
+      return (await response.json())[0].session_id;
+    },
+
     /**
      * A page that is not connected yet; `url` is where it believes the server to be, `properties`
-     * are its `OTProperties`.
+     * are its `OTProperties`, `without` is a video codec that its browser does not have.
      */
-    async open(sessionId, { token, url, initOptions, properties } = {}) {
+    async open(sessionId, { token, url, initOptions, properties, without } = {}) {
       const { browser, site, parlor } = call;
       const participant = await Participant.open({
         browser,
@@ -35,6 +53,7 @@ export function useCall(options = {}) {
         token,
         options: initOptions,
         properties,
+        without,
       });
       open.push(participant);
       return participant;

@@ -70,6 +70,22 @@ const app = {
     publisher.on("muteForced", () => note("publisher:muteForced"));
     return settle((done) => session.publish(publisher, done));
   },
+  /** Publishes a tone on the left channel, or silence, without video. */
+  publishTone({ silent, ...properties }) {
+    const context = new AudioContext();
+    const sink = context.createMediaStreamDestination();
+    sink.channelCount = 2;
+    const sides = context.createChannelMerger(2);
+    const tone = context.createOscillator();
+    const volume = context.createGain();
+    volume.gain.value = silent ? 0 : 0.5;
+    tone.connect(volume).connect(sides, 0, 0);
+    sides.connect(sink);
+    tone.start();
+    const [audioSource] = sink.stream.getAudioTracks();
+    const plainSound = { disableAudioProcessing: true, echoCancellation: false };
+    return app.publish({ ...plainSound, audioSource, videoSource: null, ...properties });
+  },
   unpublish: () => session.unpublish(publisher),
   streamId: () => publisher.stream && publisher.stream.streamId,
   publishAudio: (on) => publisher.publishAudio(on),
@@ -126,6 +142,36 @@ const app = {
       }
     }
     return ports;
+  },
+
+  /** How many encodings of video this page sends at most. */
+  async videoLayers() {
+    const senders = peers.flatMap((peer) => peer.getSenders());
+    return Math.max(...senders.filter(({ track }) => track?.kind === "video").map((sender) => sender.getParameters().encodings.length));
+  },
+
+  /** How loud each channel of a subscriber is now: root mean square of its samples. */
+  async loudness(streamId) {
+    const { subscriber, element } = subscribers.get(streamId);
+    const media = element.querySelector("video, audio") ?? document.getElementById(subscriber.id).querySelector("video, audio");
+    const context = new AudioContext();
+    const source = context.createMediaStreamSource(new MediaStream(media.srcObject.getAudioTracks()));
+    const sides = context.createChannelSplitter(2);
+    source.connect(sides);
+    const [left, right] = [0, 1].map((side) => {
+      const analyser = context.createAnalyser();
+      sides.connect(analyser, side);
+      return analyser;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const loudness = (analyser) => {
+      const samples = new Float32Array(analyser.fftSize);
+      analyser.getFloatTimeDomainData(samples);
+      return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+    };
+    const heard = { left: loudness(left), right: loudness(right) };
+    await context.close();
+    return heard;
   },
 
   /** The codecs of all video that arrives, such as `video/VP8`. */
