@@ -63,7 +63,11 @@ fn negotiator() -> Negotiator {
 
 fn offer(negotiator: &mut Negotiator, publication: PublicationId, sdp: &str) {
     let sdp = sdp.to_owned();
-    negotiator.handle_request(Request::PublisherOffer { publication, sdp });
+    negotiator.handle_request(Request::PublisherOffer {
+        publication,
+        sdp,
+        codecs: None,
+    });
     check_events(negotiator, 1);
 }
 
@@ -103,6 +107,7 @@ pub fn token(data: &[u8]) {
             .parse()
             .expect("a secret"),
         max_connections: None,
+        video_codecs: None,
         created_at_ms: 0,
     };
     let session = "1_MX4xMjM0NTY3OH5-MX5-".parse().expect("a session id");
