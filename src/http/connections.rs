@@ -35,7 +35,7 @@ pub async fn list(target: Target) -> Result<axum::Json<List>, ApiError> {
     let items: Vec<_> = connections.map(Item::from).collect();
     Ok(axum::Json(List {
         count: items.len(),
-        project_id: target.project.id.to_string(),
+        project_id: target.caller.project.id.to_string(),
         session_id: target.session.to_string(),
         items,
     }))

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::{debug, error};
 
+use super::lenient::Unfit;
 use crate::db::DbError;
 use crate::driver::hub::CallFailure;
 use crate::hub::call::CallError;
@@ -41,12 +42,21 @@ pub enum ApiError {
     /// (`protocol/rest.md`, 8.2).
     #[error("Invalid stream ID")]
     InvalidStreamId,
+    /// What cannot be keyed on a telephone.
+    #[error("Invalid DTMF Digits")]
+    InvalidDigits,
     /// A signal says nothing.
     #[error("Signal payload 'data' must be set")]
     SignalWithoutData,
     /// A signal says too much.
     #[error("{0}")]
     SignalTooLong(InvalidSignal),
+    /// It contradicts the state that things are in.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The body is of a kind that nobody here reads.
+    #[error("The body must be JSON or a form")]
+    UnsupportedBody,
     /// There is such a path, but not for this method.
     #[error("Method not allowed")]
     MethodNotAllowed,
@@ -71,9 +81,13 @@ impl ApiError {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::SignalWithoutData => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::InvalidDigits | Self::SignalWithoutData => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::Missing(_) | Self::NobodyConnected => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::InvalidStreamId => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge | Self::SignalTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -87,6 +101,7 @@ impl ApiError {
     fn code(&self) -> i32 {
         match self {
             Self::SignalWithoutData => 15_202,
+            Self::InvalidDigits => 400,
             _ => GENERIC,
         }
     }
@@ -100,6 +115,12 @@ impl ApiError {
             }
             _ => debug!(reason = %self, "A REST call was refused"),
         }
+    }
+}
+
+impl From<Unfit> for ApiError {
+    fn from(unfit: Unfit) -> Self {
+        Self::Invalid(unfit.to_string())
     }
 }
 

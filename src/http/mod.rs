@@ -1,23 +1,33 @@
 //! Everything that is asked over HTTP: REST, what clients fetch before they open a websocket, and
 //! pages.
 
+pub mod archives;
 pub mod auth;
+pub mod body;
 pub mod bootstrap;
+pub mod broadcasts;
+pub mod captions;
+pub mod connect;
 pub mod connections;
 pub mod demo;
 pub mod error;
 pub mod health;
+pub mod layout;
+pub mod lenient;
 pub mod members;
 pub mod moderation;
 pub mod normalize;
 pub mod page;
 pub mod params;
+pub mod renders;
 pub mod router;
 pub mod sessions;
 pub mod signals;
+pub mod sip;
 pub mod streams;
 pub mod target;
 pub mod unsupported;
+pub mod values;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -26,7 +26,7 @@ pub struct Muted {
 /// `POST …/session/{session}/stream/{stream}/mute`. There is nothing to read in the body.
 pub async fn mute_stream(target: Target, stream: StreamId) -> Result<axum::Json<Muted>, ApiError> {
     target.call(Call::MuteStream(stream)).await?;
-    Ok(axum::Json(target.project.into()))
+    Ok(axum::Json(target.caller.project.into()))
 }
 
 /// `POST …/session/{session}/mute`: everybody, or with `active: false` newcomers no longer.
@@ -39,7 +39,7 @@ pub async fn mute_session(target: Target, body: Members) -> Result<axum::Json<Mu
         false => Vec::new(),
     };
     target.call(Call::MuteSession { active, excluded }).await?;
-    Ok(axum::Json(target.project.into()))
+    Ok(axum::Json(target.caller.project.into()))
 }
 
 fn excluded(body: &Members) -> Result<Vec<StreamId>, ApiError> {

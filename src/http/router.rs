@@ -8,16 +8,19 @@ use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use tower::Layer;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
+use super::AppState;
 use super::error::{ApiError, Format};
 use super::normalize::{self, Normalized};
-use super::{AppState, bootstrap, connections, demo, health, moderation, page, sessions};
-use super::{signals, streams, unsupported};
+use super::{
+    archives, bootstrap, broadcasts, captions, connect, connections, demo, health, moderation,
+    page, renders, sessions, signals, sip, streams, unsupported,
+};
 use crate::telemetry;
 
 /// How long browsers may remember that they are allowed in; Chromium caps it at this.
@@ -96,8 +99,40 @@ fn of_a_project() -> Router<AppState> {
         .route("/connection", get(connections::list))
         .route("/connection/{connection}", delete(connections::disconnect))
         .route("/connection/{connection}/signal", post(signals::to_one))
-        .route("/signal", post(signals::to_all));
-    unsupported::routes().nest("/session/{session}", of_a_session)
+        .route("/signal", post(signals::to_all))
+        .route("/play-dtmf", post(sip::dtmf_to_all))
+        .route("/connection/{connection}/play-dtmf", post(sip::dtmf_to_one));
+    let archive = get(archives::find).delete(archives::delete);
+    let archive_layout = get(archives::layout).put(archives::set_layout);
+    let broadcast_layout = get(broadcasts::layout).put(broadcasts::set_layout);
+    // One SDK asks with POST.
+    let render = get(renders::find).post(renders::find).delete(renders::stop);
+    unsupported::routes()
+        .nest("/session/{session}", of_a_session)
+        .route("/archive", get(archives::list).post(archives::start))
+        .route(
+            "/archive/storage",
+            put(archives::set_storage).delete(archives::delete_storage),
+        )
+        .route("/archive/{id}", archive)
+        .route("/archive/{id}/stop", post(archives::stop))
+        .route("/archive/{id}/layout", archive_layout)
+        .route("/archive/{id}/streams", patch(archives::select_stream))
+        .route("/broadcast", get(broadcasts::list).post(broadcasts::start))
+        .route("/broadcast/{id}", get(broadcasts::find))
+        .route("/broadcast/{id}/stop", post(broadcasts::stop))
+        .route("/broadcast/{id}/layout", broadcast_layout)
+        .route("/broadcast/{id}/streams", patch(broadcasts::select_stream))
+        .route("/dial", post(sip::dial))
+        // As one SDK calls it.
+        .route("/call", post(sip::dial))
+        .route("/render", get(renders::list).post(renders::start))
+        .route("/render/{id}", render)
+        .route("/connect", post(connect::start))
+        .route("/connect/{id}/stop", post(connect::stop))
+        .route("/captions", post(captions::start))
+        .route("/captions/{id}", get(captions::find))
+        .route("/captions/{id}/stop", post(captions::stop))
 }
 
 /// What the client itself asks for before it opens its websocket.
@@ -140,6 +175,7 @@ fn cors() -> CorsLayer {
             Method::GET,
             Method::POST,
             Method::PUT,
+            Method::PATCH,
             Method::DELETE,
             Method::OPTIONS,
         ])

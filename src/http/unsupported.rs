@@ -1,4 +1,4 @@
-//! What the API has and this server does not have yet (`protocol/rest.md`, 11 to 18).
+//! What the API has and this server does not have yet (`protocol/rest.md`, 18).
 //!
 //! Callers are told so in the API's own way, and only if they may call at all.
 
@@ -11,42 +11,10 @@ use super::error::ApiError;
 
 const GET: MethodFilter = MethodFilter::GET;
 const POST: MethodFilter = MethodFilter::POST;
-const PUT: MethodFilter = MethodFilter::PUT;
-const PATCH: MethodFilter = MethodFilter::PATCH;
 const DELETE: MethodFilter = MethodFilter::DELETE;
 
 /// Path below a project, methods, and what they are about.
-const OPERATIONS: [(&str, MethodFilter, &str); 24] = [
-    ("/archive", GET.or(POST), "Archiving"),
-    ("/archive/storage", PUT.or(DELETE), "Archiving"),
-    ("/archive/{id}", GET.or(DELETE), "Archiving"),
-    ("/archive/{id}/stop", POST, "Archiving"),
-    ("/archive/{id}/layout", GET.or(PUT), "Archiving"),
-    ("/archive/{id}/streams", PATCH, "Archiving"),
-    ("/broadcast", GET.or(POST), "Broadcasting"),
-    ("/broadcast/{id}", GET, "Broadcasting"),
-    ("/broadcast/{id}/stop", POST, "Broadcasting"),
-    ("/broadcast/{id}/layout", GET.or(PUT), "Broadcasting"),
-    ("/broadcast/{id}/streams", PATCH, "Broadcasting"),
-    ("/dial", POST, "SIP"),
-    ("/call", POST, "SIP"),
-    ("/session/{session}/play-dtmf", POST, "SIP"),
-    (
-        "/session/{session}/connection/{connection}/play-dtmf",
-        POST,
-        "SIP",
-    ),
-    ("/render", GET.or(POST), "Experience Composer"),
-    (
-        "/render/{id}",
-        GET.or(POST).or(DELETE),
-        "Experience Composer",
-    ),
-    ("/connect", POST, "Audio Connector"),
-    ("/connect/{id}/stop", POST, "Audio Connector"),
-    ("/captions", POST, "Captioning"),
-    ("/captions/{id}", GET, "Captioning"),
-    ("/captions/{id}/stop", POST, "Captioning"),
+const OPERATIONS: [(&str, MethodFilter, &str); 2] = [
     ("/callback", GET.or(POST), "Callback registration"),
     ("/callback/{id}", DELETE, "Callback registration"),
 ];

@@ -19,7 +19,7 @@ use crate::entropy::Entropy;
 
 /// A text that is not an identifier of the wanted kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid identifier")]
+#[error("is no valid identifier")]
 pub struct InvalidId;
 
 /// A project's API key: decimal digits, 1 to 2147483647 (`protocol/rest.md`, 4.1).
@@ -109,6 +109,15 @@ impl FromStr for SessionId {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.~=".contains(&b);
         let valid = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(allowed);
         valid.then(|| Self(text.into())).ok_or(InvalidId)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    /// Only what has the shape of those that are issued.
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let id = Cow::<str>::deserialize(input)?.parse().ok();
+        let id = id.filter(|id: &Self| id.project().is_some());
+        id.ok_or_else(|| de::Error::custom(InvalidId))
     }
 }
 

@@ -137,9 +137,32 @@ describe("streams", () => {
   });
 });
 
-test("what the server does not have yet is refused with a reason", async () => {
-  await assert.rejects(sdk("listArchives", {}), /Archiving is not supported/);
-  await assert.rejects(sdk("startArchive", sessionId, {}), /Archiving is not supported/);
-  await assert.rejects(sdk("getBroadcast", randomUUID()), /Broadcasting is not supported/);
-  await assert.rejects(sdk("playDTMF", sessionId, null, "1"), /SIP is not supported/);
+test("what the server does not have yet is refused with a reason, once the request is good", async () => {
+  await assert.rejects(sdk("startArchive", sessionId, {}), /relayed, not routed/);
+  ({ sessionId } = await sdk("createSession", { mediaMode: "routed" }));
+  await assert.rejects(sdk("startArchive", sessionId, {}), /No clients are connected/);
+  await join();
+  const [id, token] = [randomUUID(), opentok.generateToken(sessionId, { role: "moderator" })];
+  const [archiving, broadcasting] = [/Archiving is not supported/, /Broadcasting is not supported/];
+  const calls = [
+    [archiving, "startArchive", sessionId, { name: "lesson", outputMode: "composed", resolution: "1280x720" }],
+    [archiving, "listArchives", { offset: 0, count: 10, sessionId }],
+    [archiving, "getArchive", id],
+    [archiving, "stopArchive", id],
+    [archiving, "deleteArchive", id],
+    [archiving, "setArchiveLayout", id, "bestFit", null, "pip"],
+    [archiving, "addArchiveStream", id, randomUUID(), {}],
+    [archiving, "removeArchiveStream", id, randomUUID()],
+    [broadcasting, "startBroadcast", sessionId, { outputs: { hls: {} } }],
+    [/undefined/, "listBroadcasts", {}], // the SDK takes every answer for a list
+    [broadcasting, "getBroadcast", id],
+    [broadcasting, "stopBroadcast", id],
+    [broadcasting, "setBroadcastLayout", id, "pip", null, null],
+    [broadcasting, "removeBroadcastStream", id, randomUUID()],
+    [/SIP is not supported/, "dial", sessionId, token, "sip:a@example.com", {}],
+    [/SIP is not supported/, "playDTMF", sessionId, null, "1p#"],
+  ];
+  for (const [reason, method, ...args] of calls) {
+    await assert.rejects(sdk(method, ...args), reason, method);
+  }
 });

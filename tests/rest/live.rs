@@ -28,14 +28,19 @@ impl Live {
         live
     }
 
-    /// Another session.
+    /// Another session, relayed.
     pub(crate) async fn create_session(&self) -> String {
+        self.create("p2p.preference=enabled").await
+    }
+
+    /// Another session, as this form says.
+    pub(crate) async fn create(&self, form: &str) -> String {
         let head = format!(
             "POST /hl/session/create HTTP/1.1\nX-OPENTOK-AUTH: {}\nAccept: application/json\n\
              Content-Type: application/x-www-form-urlencoded",
             self.auth()
         );
-        let created = exchange(self.addr, &head, "p2p.preference=enabled").await;
+        let created = exchange(self.addr, &head, form).await;
         created.session_id()
     }
 
@@ -73,7 +78,8 @@ impl Live {
         self.enter(json!({})).await.1
     }
 
-    async fn enter(&self, more: Value) -> (TestClient, Value) {
+    /// A client token for the session that says more.
+    pub(crate) fn client_token(&self, more: Value) -> String {
         let now = now_unix_s();
         let mut claims = json!({
             "iss": self.key(), "ist": "project", "scope": "session.connect", "nonce": 0.5,
@@ -81,7 +87,11 @@ impl Live {
         });
         let all = claims.as_object_mut().unwrap();
         all.extend(more.as_object().unwrap().clone());
-        let token = self.signed(&claims);
+        self.signed(&claims)
+    }
+
+    async fn enter(&self, more: Value) -> (TestClient, Value) {
+        let token = self.client_token(more);
         let mut client = TestClient::open(&self.server, &self.session, &token).await;
         let (status, state) = client.join(&token).await;
         assert_eq!(status, "200");
@@ -123,6 +133,12 @@ impl Live {
         self.ask_at(method, &path, body).await
     }
 
+    /// A request below the project.
+    pub(crate) async fn ask_project(&self, method: &str, path: &str, body: Value) -> Answer {
+        let path = format!("/v2/project/{}{path}", self.key());
+        self.ask_at(method, &path, body).await
+    }
+
     /// A request anywhere.
     pub(crate) async fn ask_at(&self, method: &str, path: &str, body: Value) -> Answer {
         let mut head = format!(
@@ -145,6 +161,11 @@ impl Live {
             self.auth()
         );
         exchange(self.addr, &head, body).await
+    }
+
+    /// Any request, byte for byte.
+    pub(crate) async fn exchange(&self, head: &str, body: &str) -> Answer {
+        exchange(self.addr, head, body).await
     }
 
     /// Any request, without credentials.

@@ -4,6 +4,7 @@
 
 mod auth;
 mod connections;
+mod later;
 mod live;
 mod moderation;
 mod sdks;
@@ -12,7 +13,6 @@ mod signals;
 mod store;
 mod streams;
 mod support;
-mod unsupported;
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "clients here neither get lost nor resume")]
