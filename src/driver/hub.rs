@@ -23,9 +23,9 @@ use crate::hub::effect::{
 };
 use crate::hub::snapshot::Snapshot;
 use crate::model::id::{ConnectionId, SessionId};
-use crate::sfu::Event;
 use crate::sfu::command::EngineEvent;
 use crate::sfu::negotiator::Negotiator;
+use crate::sfu::{Event, Leg};
 use crate::signaling::frame::Frame;
 use crate::telemetry;
 
@@ -413,6 +413,13 @@ fn log_peer(event: &Event) {
         }
         Event::Closed { leg, reason } => {
             telemetry::peer_span(*leg).in_scope(|| info!(%reason, "Media connection given up"));
+        }
+        Event::Fallback {
+            subscription,
+            state,
+        } => {
+            let span = telemetry::peer_span(Leg::Subscriber(*subscription));
+            span.in_scope(|| debug!(?state, "Network quality changed"));
         }
         Event::Offer { .. } | Event::Answer { .. } => {}
     }

@@ -4,9 +4,10 @@
 use super::Hub;
 use super::effect::SessionKey;
 use super::request::Caller;
-use super::session::{Fallback, Subscriber};
+use super::session::Subscriber;
 use super::tell::Audience;
 use crate::model::id::{ConnectionId, PeerId, StreamId, SubscriberId};
+use crate::sfu::{Fallback, SubscriptionId};
 use crate::signaling::channel::{Channel, ChannelChange};
 use crate::signaling::client::StreamChannelUpdate;
 use crate::signaling::error::Refusal;
@@ -112,9 +113,30 @@ impl Hub {
             .subscribers
             .iter_mut()
             .filter(|(_, subscriber)| leg.is_none_or(|peer| subscriber.peer == peer))
-            .map(|(id, subscriber)| subscriber.fall_back(*id, next))
+            .map(|(id, subscriber)| subscriber.fall_back(*id, |s| s.congestion = next))
             .collect();
-        for step in &steps {
+        self.tell_steps(key, stream, &steps);
+        steps
+            .iter()
+            .filter(|step| step.active.is_some())
+            .map(|step| step.owner)
+            .collect()
+    }
+
+    /// A subscriber's own network has become too bad for video, or good enough again.
+    pub(super) fn downlink_changed(&mut self, subscription: SubscriptionId, next: Fallback) {
+        let Some(&(key, stream, id)) = self.subscriptions.get(&subscription) else {
+            return;
+        };
+        let state = self.session_mut(key).streams.get_mut(&stream);
+        if let Some(subscriber) = state.and_then(|s| s.subscribers.get_mut(&id)) {
+            let step = subscriber.fall_back(id, |s| s.downlink = next);
+            self.tell_steps(key, stream, &[step]);
+        }
+    }
+
+    fn tell_steps(&mut self, key: SessionKey, stream: StreamId, steps: &[FallbackStep]) {
+        for step in steps {
             let (audience, subscriber) = (Audience::One(step.owner), step.subscriber);
             if let Some(warned) = step.warned {
                 let event = ServerEvent::DisableWarning {
@@ -133,18 +155,24 @@ impl Hub {
                 self.tell(key, audience, &event);
             }
         }
-        steps
-            .iter()
-            .filter(|step| step.active.is_some())
-            .map(|step| step.owner)
-            .collect()
     }
 }
 
 impl Subscriber {
-    /// The table of 13.8.
-    fn fall_back(&mut self, subscriber: SubscriberId, next: Fallback) -> FallbackStep {
-        let before = std::mem::replace(&mut self.fallback, next);
+    /// What it was told of its video.
+    pub(super) fn told(&self) -> Fallback {
+        self.congestion.max(self.downlink)
+    }
+
+    /// The table of 13.8. The worse of both networks counts.
+    fn fall_back(
+        &mut self,
+        subscriber: SubscriberId,
+        change: impl FnOnce(&mut Self),
+    ) -> FallbackStep {
+        let before = self.told();
+        change(self);
+        let next = self.told();
         let warned = |fallback| fallback == Fallback::Warned;
         let stopped = |fallback| fallback == Fallback::AudioOnly;
         FallbackStep {

@@ -122,6 +122,10 @@ impl Hub {
             } => {
                 self.subscriber_connected(subscription);
             }
+            Event::Fallback {
+                subscription,
+                state,
+            } => self.downlink_changed(subscription, state),
             Event::Closed {
                 leg: Leg::Publisher(publication),
                 ..

@@ -10,7 +10,7 @@ use super::link::LinkId;
 use super::relay::Relay;
 use crate::model;
 use crate::model::id::{ConnectionId, PeerId, StreamId, SubscriberId};
-use crate::sfu::{PublicationId, SubscriptionId, Wanted};
+use crate::sfu::{Fallback, PublicationId, SubscriptionId, Wanted};
 use crate::signaling::client::StreamCreate;
 use crate::signaling::object::{ConnectionObject, MuteState, Owner, SessionState, StreamObject};
 use crate::signaling::uri::Route;
@@ -100,7 +100,9 @@ pub(super) struct Subscriber {
     pub(super) wanted: Wanted,
     pub(super) captions: bool,
     pub(super) sender_stats: bool,
-    pub(super) fallback: Fallback,
+    /// How far its video is given up for the publisher's network, and for its own.
+    pub(super) congestion: Fallback,
+    pub(super) downlink: Fallback,
     pub(super) media: Delivery,
     /// Whether its leg to the SFU has been up.
     pub(super) connected: bool,
@@ -115,18 +117,6 @@ pub(super) enum Delivery {
     Routed(SubscriptionId),
     /// From the publisher's browser.
     Relayed(Relay),
-}
-
-/// What a subscriber was told about the publisher's congestion (`protocol/signaling.md`, 13.8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Fallback {
-    /// Nothing, or that it is over.
-    #[default]
-    Good,
-    /// That video may stop.
-    Warned,
-    /// That video has stopped.
-    AudioOnly,
 }
 
 impl Session {

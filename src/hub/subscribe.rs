@@ -6,11 +6,11 @@ use super::Hub;
 use super::effect::SessionKey;
 use super::relay::Relay;
 use super::request::Caller;
-use super::session::{Delivery, Fallback, Source, Subscriber};
+use super::session::{Delivery, Source, Subscriber};
 use super::tell::Audience;
 use crate::model::id::{PeerId, StreamId, SubscriberId};
 use crate::model::role::Capability;
-use crate::sfu::{Request, SubscriptionId, Wanted};
+use crate::sfu::{Fallback, Request, SubscriptionId, Wanted};
 use crate::signaling::channel::Channel;
 use crate::signaling::client::{SubscriberChannelUpdate, SubscriberCreate, SubscriberDelete, Wish};
 use crate::signaling::error::Refusal;
@@ -56,13 +56,18 @@ impl Hub {
             return Err(Refusal::Conflict);
         }
         let source = stream.source;
+        let audio_fallback = stream.description.subscriber_audio_fallback;
         let mut subscriber = Subscriber {
             owner: caller.connection,
             peer: PeerId(self.entropy.uuid()),
-            wanted: Wanted::default(),
+            wanted: Wanted {
+                audio_fallback,
+                ..Wanted::default()
+            },
             captions: false,
             sender_stats: false,
-            fallback: Fallback::default(),
+            congestion: Fallback::default(),
+            downlink: Fallback::default(),
             media: match source {
                 Source::Relayed => Delivery::Relayed(Relay::default()),
                 Source::Routed { .. } => Delivery::Held,
@@ -245,6 +250,10 @@ impl Hub {
         let before = subscriber.wanted;
         subscriber.apply(update.channel, &update.wish);
         let wanted = subscriber.wanted;
+        let resumes = update.channel == Channel::Video
+            && !update.wish.automatic
+            && update.wish.active == Some(true);
+        let refused = resumes && subscriber.told() == Fallback::AudioOnly;
         if let Delivery::Routed(subscription) = subscriber.media
             && wanted != before
         {
@@ -255,6 +264,15 @@ impl Hub {
                     wanted,
                 },
             );
+        }
+        if refused {
+            // Its application asks for video in spite of the network: it is still not there.
+            let event = ServerEvent::VideoSwitch {
+                stream: stream_id,
+                subscriber: id,
+                active: false,
+            };
+            self.tell(caller.session, Audience::One(caller.connection), &event);
         }
         Ok(())
     }
@@ -282,7 +300,11 @@ impl Subscriber {
             Channel::Captions => set(&mut self.captions, wish.active),
             Channel::DownlinkStats => set(&mut self.sender_stats, wish.active),
             Channel::Video => {
-                set(&mut self.wanted.video, wish.active);
+                // What a client does because we told it to (13.8) is not what it wants.
+                set(
+                    &mut self.wanted.video,
+                    wish.active.filter(|_| !wish.automatic),
+                );
                 set(
                     &mut self.wanted.restrict_frame_rate,
                     wish.restrict_frame_rate,

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::fallback::Fit;
 use super::layer::{Active, Choice, Layers};
 
 /// What is set aside for sound, in bits per second: Opus with its headers.
@@ -33,6 +34,8 @@ pub(super) struct Allocation {
     pub(super) choice: Choice,
     /// Bits per second that the next better choice takes, if there is one that was asked for.
     pub(super) missing: Option<u64>,
+    /// Whether the least choice fits; `None` if nothing is sent that could.
+    pub(super) fit: Option<Fit>,
 }
 
 impl Allocator {
@@ -51,6 +54,7 @@ impl Allocator {
             return Allocation {
                 choice: wanted,
                 missing: None,
+                fit: layers.active().next().map(|_| Fit::Ample),
             };
         };
         let reserved = if audio { AUDIO } else { 0 };
@@ -62,6 +66,12 @@ impl Allocator {
         let mut spent = 0.0;
         let mut missing = None;
         let mut above = false;
+        let least = steps(layers, wanted).next().map(|(_, rate)| rate);
+        let fit = least.map(|rate| match (rate <= room, rate * MARGIN <= room) {
+            (false, _) => Fit::Short,
+            (true, false) => Fit::Tight,
+            (true, true) => Fit::Ample,
+        });
         for (choice, rate) in steps(layers, wanted) {
             // Everything up to what is given already needs no margin, and no patience.
             let fits = match above {
@@ -82,7 +92,15 @@ impl Allocator {
             self.lowered_at = Some(now);
         }
         self.given = Some(choice);
-        Allocation { choice, missing }
+        if let Some(rate) = least.filter(|_| fit != Some(Fit::Ample)) {
+            // More than that is of no use before this.
+            missing = Some((rate * MARGIN * PROBED) as u64 + reserved);
+        }
+        Allocation {
+            choice,
+            missing,
+            fit,
+        }
     }
 }
 
@@ -201,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn one_layer_without_temporal_layers_is_sent_as_it_is_and_misses_nothing() {
+    fn one_layer_without_temporal_layers_is_sent_as_it_is_whether_it_fits_or_not() {
         let mut layers = Layers::default();
         layers.begin(0, None);
         let rates = Rates {
@@ -210,8 +228,22 @@ mod tests {
         };
         layers.update(0, Some(rates));
         let wanted = Choice::default();
-        let allocation = Allocator::default().allocate(&layers, wanted, Some(1), true, now());
-        assert_eq!((allocation.choice, allocation.missing), (wanted, None));
+        let given = |limit| Allocator::default().allocate(&layers, wanted, limit, true, now());
+        let allocation = given(Some(1));
+        assert_eq!(
+            (allocation.choice, allocation.fit),
+            (wanted, Some(Fit::Short))
+        );
+        let allocation = given(Some(1_200_000));
+        assert_eq!(
+            (allocation.choice, allocation.fit),
+            (wanted, Some(Fit::Tight))
+        );
+        let allocation = given(Some(1_300_000));
+        assert_eq!(
+            (allocation.missing, allocation.fit),
+            (None, Some(Fit::Ample))
+        );
     }
 
     #[test]

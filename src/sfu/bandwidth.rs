@@ -20,6 +20,10 @@ const MAX_QUEUE_US: i64 = 80_000;
 /// Reports in a row that must agree on a queue: wireless networks stop and go.
 const MIN_REPORTS: u8 = 2;
 
+/// A queue that is longer than the first and has grown by the second in each of as many reports
+/// is not waited for.
+const STEEP_US: (i64, i64) = (50_000, 20_000);
+
 /// Share of loss that means congestion; less is repaired (draft-ietf-rmcat-gcc-02, 6).
 const MAX_LOSS: f64 = 0.10;
 
@@ -27,7 +31,7 @@ const MAX_LOSS: f64 = 0.10;
 const LOSS_WINDOW: (u32, Duration) = (20, Duration::from_millis(500));
 
 /// Time over which arriving bytes are counted, in microseconds.
-const ARRIVED_WINDOW_US: i64 = 300_000;
+const ARRIVED_WINDOW_US: i64 = 200_000;
 
 /// What is left of the arriving rate when the limit is set: the queue has to drain.
 const CUT: f64 = 0.85;
@@ -48,10 +52,23 @@ const MAX_LIMIT: f64 = 20_000_000.0;
 const BASELINE: Duration = Duration::from_secs(10);
 
 /// How long a probe sends, and how long its last packets may take to be reported.
-const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(250));
+const PROBE: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(250));
+
+/// A probe sends at most this much more than what is known to get through, so that the queue it
+/// makes in vain is short.
+const PROBE_STEP: f64 = 2.0;
 
 /// Time before the first probe after a cut, and at most after failed ones.
-const PROBE_PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(64));
+const PROBE_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
+
+/// Time between a probe that succeeded and the next one.
+const PROBE_NEXT: Duration = Duration::from_millis(500);
+
+/// How long media itself is the probe where the receiver reports too little for padding.
+const TRIAL: Duration = Duration::from_secs(5);
+
+/// Time before the first trial, and at most after failed ones.
+const TRIAL_PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(80));
 
 /// Time between two batches of padding.
 const PADDING_INTERVAL: Duration = Duration::from_millis(20);
@@ -72,6 +89,7 @@ pub(super) struct Estimator {
     /// The queue seen by the last report, and how many in a row were too long.
     queue_us: i64,
     long_queues: u8,
+    rises: u8,
     cut_at: Option<Instant>,
     grown_at: Option<Instant>,
     /// What more would be of use, in bits per second.
@@ -79,6 +97,10 @@ pub(super) struct Estimator {
     probe: Option<Probe>,
     probe_at: Option<Instant>,
     probe_pause: Duration,
+    /// Until when this many bits per second are tried, whatever the limit is.
+    trial: Option<(Instant, f64)>,
+    trial_at: Option<Instant>,
+    trial_pause: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,18 +160,23 @@ impl Estimator {
             loss: Loss::default(),
             queue_us: 0,
             long_queues: 0,
+            rises: 0,
             cut_at: None,
             grown_at: None,
             wanted: None,
             probe: None,
             probe_at: None,
             probe_pause: PROBE_PAUSE.0,
+            trial: None,
+            trial_at: None,
+            trial_pause: TRIAL_PAUSE.0,
         }
     }
 
     /// Bits per second that the network carries; `None` if no limit is known.
     pub(super) fn limit(&self) -> Option<u64> {
-        self.limit.map(|limit| limit as u64)
+        let tried = self.trial.map_or(0.0, |(_, rate)| rate);
+        self.limit.map(|limit| limit.max(tried) as u64)
     }
 
     /// Takes note of a packet of `len` bytes that leaves.
@@ -196,6 +223,9 @@ impl Estimator {
         let queue_us = delay - self.baseline.observe(delay, now);
         // A queue that gets shorter needs no further cut.
         let grows = queue_us >= self.queue_us - MAX_QUEUE_US / 16;
+        let rises = queue_us - self.queue_us >= STEEP_US.1;
+        self.rises = if rises { self.rises + 1 } else { 0 };
+        let steep = self.rises >= MIN_REPORTS && queue_us > STEEP_US.0;
         self.queue_us = queue_us;
         let long = queue_us > MAX_QUEUE_US;
         self.long_queues = if long && grows {
@@ -203,9 +233,9 @@ impl Estimator {
         } else {
             0
         };
-        let loss = self.loss.finish(now).filter(|loss| *loss > MAX_LOSS);
-        if self.long_queues >= MIN_REPORTS {
-            self.long_queues = 0;
+        let loss = self.loss.finish(now);
+        if self.long_queues >= MIN_REPORTS || steep {
+            (self.long_queues, self.rises) = (0, 0);
             self.cut(CUT, now);
         } else if let Some(loss) = loss {
             self.cut(1.0 - loss / 2.0, now);
@@ -280,8 +310,34 @@ impl Estimator {
     /// Says how much would be of use, in bits per second; `None` if the limit is enough.
     pub(super) fn want(&mut self, rate: Option<u64>, now: Instant) {
         self.wanted = rate.map(|rate| rate as f64);
+        if !self.has_feedback {
+            self.try_out(now);
+        }
         if self.wanted.is_some() {
             self.probe_at.get_or_insert(now + self.probe_pause);
+        }
+    }
+
+    /// Begins and ends trials, for receivers that tell too little of padding: what they say about
+    /// the media itself then counts.
+    fn try_out(&mut self, now: Instant) {
+        if let Some((until, rate)) = self.trial {
+            if now < until {
+                return;
+            }
+            self.trial = None;
+            self.trial_pause = match self.limit.is_none_or(|limit| limit >= rate) {
+                true => TRIAL_PAUSE.0,
+                false => (self.trial_pause * 2).min(TRIAL_PAUSE.1),
+            };
+            self.trial_at = None;
+        }
+        let (Some(limit), Some(wanted)) = (self.limit, self.wanted) else {
+            self.trial_at = None;
+            return;
+        };
+        if wanted > limit && *self.trial_at.get_or_insert(now + self.trial_pause) <= now {
+            self.trial = Some((now + TRIAL, wanted));
         }
     }
 
@@ -305,6 +361,7 @@ impl Estimator {
         let due = self.probe_at.is_some_and(|at| at <= now);
         let wanted = self.wanted.filter(|wanted| due && *wanted > limit);
         let Some(target) = wanted else { return 0 };
+        let target = target.min(limit * PROBE_STEP);
         self.probe = Some(Probe {
             target,
             began: now,
@@ -330,7 +387,13 @@ impl Estimator {
             true => PROBE_PAUSE.0,
             false => (self.probe_pause * 2).min(PROBE_PAUSE.1),
         };
-        self.probe_at = Some(now + self.probe_pause);
+        self.probe_at = Some(
+            now + if complete {
+                PROBE_NEXT
+            } else {
+                self.probe_pause
+            },
+        );
     }
 
     /// When [`Self::padding`] has something to do.
@@ -389,19 +452,21 @@ impl Arrived {
 }
 
 impl Loss {
-    /// The share lost, if enough has been counted for long enough.
+    /// The share lost, if enough has been counted for long enough and it is too much.
     fn finish(&mut self, now: Instant) -> Option<f64> {
         let since = *self.since.get_or_insert(now);
         let all = self.arrived + self.missing;
         if all < LOSS_WINDOW.0 || now.saturating_duration_since(since) < LOSS_WINDOW.1 {
             return None;
         }
-        let share = f64::from(self.missing) / f64::from(all);
+        let (all, missing) = (f64::from(all), f64::from(self.missing));
+        // Few packets lose more than their share now and then: two standard deviations are luck.
+        let luck = 2.0 * (all * MAX_LOSS * (1.0 - MAX_LOSS)).sqrt();
         *self = Self {
             since: Some(now),
             ..Self::default()
         };
-        Some(share)
+        (missing > all * MAX_LOSS + luck).then_some(missing / all)
     }
 }
 
@@ -443,6 +508,28 @@ mod tests {
     }
 
     #[test]
+    fn without_feedback_media_itself_is_tried_and_later_each_time_it_fails() {
+        let (mut estimator, start) = estimator();
+        estimator.remb(100_000);
+        let mut began = Vec::new();
+        let mut tried = false;
+        for second in 0..200 {
+            estimator.remb(100_000);
+            estimator.want(Some(300_000), start + Duration::from_secs(second));
+            let tries = estimator.limit() == Some(300_000);
+            if tries && !tried {
+                began.push(second);
+            }
+            tried = tries;
+        }
+        assert_eq!(began, [10, 35, 80, 165]);
+        // One that succeeds ends all of it.
+        estimator.remb(400_000);
+        estimator.want(None, start + Duration::from_secs(201));
+        assert_eq!(estimator.limit(), Some(400_000));
+    }
+
+    #[test]
     fn nothing_is_probed_without_a_limit_or_without_a_wish() {
         let (mut estimator, now) = estimator();
         estimator.want(Some(1_000_000), now);
@@ -477,7 +564,7 @@ mod tests {
             }
         }
         // Nothing was reported, so nothing is believed, and the next one is later.
-        assert!((120_000..130_000).contains(&padded), "{padded}");
+        assert!((72_000..78_000).contains(&padded), "{padded}");
         assert_eq!(estimator.limit(), Some(500_000));
         assert!(estimator.poll_timeout() > Some(now + PROBE_PAUSE.0));
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{CloseReason, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
+use super::{CloseReason, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 
 /// A change to the engine. Applied in order; none can fail: a command about something
 /// the engine no longer has is dropped.
@@ -39,6 +39,8 @@ pub enum EngineEvent {
     Connected(Leg),
     /// The engine gave the leg up and forgot it.
     Closed(Leg, CloseReason),
+    /// A subscriber's network has become too bad for video, or good enough again.
+    Fallback(SubscriptionId, Fallback),
 }
 
 /// ICE credentials of one leg (RFC 8445, 5.3). We are ICE-lite: the remote password is not needed.

@@ -19,7 +19,7 @@ use super::outlet::{Buffers, Outlet};
 use super::publication::Refused;
 use super::stun::BindingRequest;
 use super::timers::Timers;
-use super::{CloseReason, Leg, PublicationId, SubscriptionId, Wanted};
+use super::{CloseReason, Fallback, Leg, PublicationId, SubscriptionId, Wanted};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
 
@@ -114,7 +114,8 @@ impl Engine {
         self.core.timers.poll_timeout()
     }
 
-    /// The next thing the control half must know. At most two for each leg it added.
+    /// The next thing the control half must know. At most three for each leg
+    /// it added.
     pub fn poll_event(&mut self) -> Option<EngineEvent> {
         self.core.events.pop_front()
     }
@@ -398,6 +399,7 @@ impl Core {
             timers,
             scratch,
             counters,
+            events,
             ..
         } = self;
         for id in touched.drain(..) {
@@ -413,6 +415,9 @@ impl Core {
                 let outcome = subscription.forward(publication, received, changed, at, outlet);
                 counters.forwarded += outcome.packets;
                 keyframes |= outcome.keyframes;
+                if let Some(state) = outcome.fallback {
+                    push_fallback(events, *subscriber, state);
+                }
             }
             publication.pending.clear();
             if keyframes != 0 {
@@ -468,5 +473,18 @@ impl Core {
         if let (Some(due), Some(transport)) = (due, self.legs.transport_mut(leg)) {
             self.timers.arm(leg, &mut transport.armed, due);
         }
+    }
+}
+
+/// Tells how a subscriber's network is; in place of what was not fetched yet about the same one,
+/// so that the queue stays bounded.
+fn push_fallback(events: &mut VecDeque<EngineEvent>, id: SubscriptionId, state: Fallback) {
+    let waiting = events.iter_mut().find_map(|event| match event {
+        EngineEvent::Fallback(known, state) if *known == id => Some(state),
+        _ => None,
+    });
+    match waiting {
+        Some(known) => *known = state,
+        None => events.push_back(EngineEvent::Fallback(id, state)),
     }
 }

@@ -23,6 +23,7 @@ mod bandwidth;
 mod cache;
 mod counters;
 mod downlink;
+mod fallback;
 mod handoff;
 mod inbound;
 mod keyframe;
@@ -149,6 +150,9 @@ pub struct Wanted {
     pub frame_rate: Option<u32>,
     /// Whether video is restricted to about one frame per second.
     pub restrict_frame_rate: bool,
+    /// Whether video may be stopped where the network does not carry it beside the audio
+    /// (`protocol/signaling.md`, 13.8).
+    pub audio_fallback: bool,
 }
 
 impl Default for Wanted {
@@ -159,8 +163,22 @@ impl Default for Wanted {
             resolution: None,
             frame_rate: None,
             restrict_frame_rate: false,
+            audio_fallback: false,
         }
     }
+}
+
+/// How far video is given up for the sake of audio (`protocol/signaling.md`, 13.8); the worse, the
+/// greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Fallback {
+    /// Not at all.
+    #[default]
+    Good,
+    /// It may stop soon.
+    Warned,
+    /// It has stopped.
+    AudioOnly,
 }
 
 /// What the SFU tells the hub.
@@ -184,6 +202,13 @@ pub enum Event {
     Connected {
         /// Where.
         leg: Leg,
+    },
+    /// A subscriber's network has become too bad for video, or good enough again.
+    Fallback {
+        /// Whose.
+        subscription: SubscriptionId,
+        /// What is so from now on.
+        state: Fallback,
     },
     /// The leg is gone and forgotten. For a publisher, its subscriptions are gone too.
     Closed {

@@ -20,6 +20,9 @@ use crate::srtp::Sealer;
 /// is: its decoder may know better, as with payloads encrypted end to end.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Most bytes of padding in a packet; the last one says how many they are (RFC 3550, 5.1).
+const MAX_PADDING_LEN: u8 = 255;
+
 /// How long a subscriber that has nothing yet waits for its own layer, before it begins with the
 /// key frame of any other.
 const LAYER_PATIENCE: Duration = Duration::from_millis(400);
@@ -51,7 +54,7 @@ pub(super) struct OutboundTrack {
 pub(super) struct Manner {
     /// About one frame a second is wanted.
     pub(super) thin: bool,
-    /// The network is full: what can be left out of a layer that is being left, is.
+    /// The network is full: a layer that is to be left is left at once.
     pub(super) hurry: bool,
 }
 
@@ -119,8 +122,11 @@ impl OutboundTrack {
     pub(super) fn choose(&mut self, choice: Choice, manner: Manner) {
         let before = std::mem::replace(&mut self.manner, manner);
         self.choice = choice;
-        if before.thin && !manner.thin && self.flow == Flow::On {
-            // What came in between is missing.
+        // What came in between is missing; or the network is full, and what it carries is better
+        // used for sound than for the rest of a layer that is being left.
+        let unthinned = before.thin && !manner.thin;
+        let leaves = manner.hurry && self.layer > choice.layer;
+        if (unthinned || leaves) && self.flow == Flow::On {
             self.flow = Flow::Joining(None);
         }
     }
@@ -171,11 +177,9 @@ impl OutboundTrack {
             Admission::Begins => self.begin(packet, inbound, at.now),
             Admission::Refused(forwarded) => return forwarded,
         }
-        let limit = match self.manner.hurry && packet.layer > self.choice.layer {
-            true => 0,
-            false => self.choice.temporal,
-        };
-        let verdict = self.filter.judge(packet, limit, self.manner.thin, at.now);
+        let verdict = self
+            .filter
+            .judge(packet, self.choice.temporal, self.manner.thin, at.now);
         if let Verdict::LeaveOut {
             new_frame,
             needs_keyframe,
@@ -395,6 +399,35 @@ impl OutboundTrack {
             way,
         );
         true
+    }
+
+    /// Sends a packet of nothing but padding on the retransmission stream, where a receiver has
+    /// nothing to miss. Returns its length; 0 if there is no such stream.
+    pub(super) fn pad_empty(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        at: &Moment,
+        way: &mut Way<'_, '_>,
+    ) -> usize {
+        let mut types = self.config.payload_types.iter();
+        let payload_type = types.find_map(|map| map.outbound_rtx);
+        let (Some(ssrc), Some(payload_type)) = (self.config.rtx_ssrc, payload_type) else {
+            return 0;
+        };
+        self.rtx_sequence += 1;
+        scratch.clear();
+        scratch.resize(MAX_PADDING_LEN.into(), 0);
+        scratch[usize::from(MAX_PADDING_LEN) - 1] = MAX_PADDING_LEN;
+        let sent = Sent {
+            number: self.rtx_sequence,
+            timestamp: 0,
+            payload_type,
+            ssrc,
+        };
+        way.outlet.pads = true;
+        self.write(&sent, false, &Extensions::default(), &[], scratch, at, way);
+        way.outlet.pads = false;
+        scratch.len()
     }
 
     fn payload_type(&self, inbound: u8) -> Option<PayloadTypeMap> {

@@ -37,6 +37,7 @@ impl Buffers {
             slab: &mut self.slab,
             macs: &mut self.macs,
             net,
+            pads: false,
         }
     }
 }
@@ -46,6 +47,8 @@ pub(super) struct Outlet<'a> {
     slab: &'a mut SendSlab,
     macs: &'a mut MacQueue,
     net: &'a mut dyn Transmit,
+    /// Whether the payloads that follow end with padding.
+    pub(super) pads: bool,
 }
 
 impl Outlet<'_> {
@@ -63,6 +66,7 @@ impl Outlet<'_> {
         let header_len = header.write(self.slab.spare_mut());
         let at = self.slab.position();
         let bytes = self.slab.bytes_mut();
+        bytes[at] |= u8::from(self.pads) << 5;
         let len = sealer.seal_rtp(bytes, at, header_len, payload, index, self.macs);
         self.slab.commit(len, to);
         len

@@ -6,13 +6,14 @@ use super::allocate::Allocator;
 use super::command::{Codec, SubscriptionConfig};
 use super::datagram::ReceiveSlab;
 use super::downlink::Downlink;
+use super::fallback::{AudioFallback, Fit};
 use super::moment::Moment;
 use super::outbound::{Forwarded, Manner, OutboundTrack, Resend, Way};
 use super::outlet::Outlet;
 use super::publication::{Pending, Publication, Refused};
 use super::report::round_trip;
 use super::transport::Transport;
-use super::{Leg, MediaKind, PublicationId, Wanted};
+use super::{Fallback, Leg, MediaKind, PublicationId, Wanted};
 use crate::entropy::Entropy;
 use crate::rtp::rtcp::feedback::Nack;
 use crate::rtp::rtcp::report::{SenderInfo, push_cname, push_sender_report};
@@ -37,6 +38,9 @@ pub(super) struct Subscription {
     /// The version of the publisher's layers that was chosen from; `None`: to be chosen anew.
     chosen_from: Option<u32>,
     allocator: Allocator,
+    fallback: AudioFallback,
+    /// What is to be told of it.
+    news: Option<Fallback>,
     pub(super) downlink: Downlink,
     report_at: Instant,
 }
@@ -48,6 +52,8 @@ pub(super) struct Outcome {
     pub(super) packets: u64,
     /// The simulcast layers, as bits, of which the publisher is to be asked for a key frame.
     pub(super) keyframes: u8,
+    /// How far video is given up, if that has changed.
+    pub(super) fallback: Option<Fallback>,
 }
 
 impl Subscription {
@@ -61,6 +67,8 @@ impl Subscription {
             wanted: config.wanted,
             chosen_from: None,
             allocator: Allocator::default(),
+            fallback: AudioFallback::default(),
+            news: None,
             downlink: Downlink::new(entropy.u32() as u16, now),
             report_at: now,
         };
@@ -91,10 +99,19 @@ impl Subscription {
     pub(super) fn want(&mut self, wanted: Wanted) {
         self.wanted = wanted;
         self.chosen_from = None;
+        if !(wanted.video && wanted.audio_fallback) {
+            self.news = self.fallback.reset().or(self.news);
+        }
+        self.apply();
+    }
+
+    /// Begins and ends sending as wanted and possible.
+    fn apply(&mut self) {
+        let video = self.wanted.video && !self.fallback.holds();
         for track in &mut self.tracks {
             track.want(match track.config.kind {
-                MediaKind::Audio => wanted.audio,
-                MediaKind::Video => wanted.video,
+                MediaKind::Audio => self.wanted.audio,
+                MediaKind::Video => video,
             });
         }
     }
@@ -119,11 +136,23 @@ impl Subscription {
         let limit = self.downlink.estimator.limit();
         let audio = self.wanted.audio;
         let allocation = self.allocator.allocate(layers, wanted, limit, audio, now);
-        let missing = allocation.missing.filter(|_| self.wanted.video);
+        // Who gets the least video in any case has nothing to find out before it fits.
+        let of_use = self.wanted.audio_fallback || allocation.fit != Some(Fit::Short);
+        let missing = allocation.missing.filter(|_| self.wanted.video && of_use);
+        if self.wanted.video
+            && self.wanted.audio_fallback
+            && let Some(fit) = allocation.fit
+        {
+            let held = self.fallback.holds();
+            self.news = self.fallback.update(fit, now).or(self.news);
+            if self.fallback.holds() != held {
+                self.apply();
+            }
+        }
         self.downlink.estimator.want(missing, now);
         let manner = Manner {
             thin: self.wanted.restrict_frame_rate,
-            hurry: missing.is_some(),
+            hurry: allocation.missing.is_some(),
         };
         for track in &mut self.tracks {
             if track.config.kind == MediaKind::Video {
@@ -150,6 +179,7 @@ impl Subscription {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         self.choose(publication, at.now);
+        outcome.fallback = self.news.take();
         let Some((to, sealer)) = self.transport.outgoing() else {
             return outcome;
         };
@@ -304,7 +334,7 @@ impl Subscription {
             return;
         };
         let mut tracks = self.tracks.iter_mut();
-        let Some(track) = tracks.find(|t| t.config.kind == MediaKind::Video && t.is_on()) else {
+        let Some(track) = tracks.find(|t| t.config.kind == MediaKind::Video) else {
             return;
         };
         let Some(inbound) = publication.and_then(|p| p.track(MediaKind::Video)) else {
@@ -318,9 +348,11 @@ impl Subscription {
             outlet,
         };
         for back in 0..MAX_PADDING {
-            let Some(original) = track.rewriter.recent(back).filter(|_| due > 0) else {
+            if due == 0 {
                 return;
-            };
+            }
+            let recent = track.rewriter.recent(back).filter(|_| track.is_on());
+            let Some(original) = recent else { break };
             let stream = inbound.stream(original.source);
             let bytes = stream.and_then(|stream| stream.cache.get(original.sequence));
             if let Some(bytes) = bytes
@@ -328,6 +360,12 @@ impl Subscription {
             {
                 due = due.saturating_sub(bytes.len());
             }
+        }
+        for _ in 0..MAX_PADDING {
+            if due == 0 {
+                return;
+            }
+            due = due.saturating_sub(track.pad_empty(rtx, at, &mut way));
         }
     }
 

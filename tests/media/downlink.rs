@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use parlor::rtp::rtcp::transport_cc::push_transport_feedback;
 use parlor::rtp::seq::Extender;
+use parlor::sfu::command::{Command, EngineEvent};
+use parlor::sfu::{Fallback, SubscriptionId, Wanted};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -34,6 +36,9 @@ struct Line {
     zero: Instant,
     elapsed_ms: u32,
     audio: (u64, u64),
+    told: Vec<Fallback>,
+    /// Frames that arrived.
+    frames: u64,
     /// The layer of the last frame that arrived.
     layer: usize,
     dropped: u64,
@@ -58,6 +63,8 @@ impl Line {
             zero: world.now,
             elapsed_ms: 0,
             audio: (0, 0),
+            told: Vec::new(),
+            frames: 0,
             layer: 0,
             dropped: 0,
             longest_queue: Duration::ZERO,
@@ -65,8 +72,32 @@ impl Line {
         }
     }
 
+    fn update(&mut self, wanted: Wanted) {
+        let subscription = SubscriptionId(1);
+        self.world.command(Command::Update {
+            subscription,
+            wanted,
+        });
+    }
+
+    fn want(&mut self, audio_fallback: bool) {
+        self.update(Wanted {
+            audio_fallback,
+            ..Wanted::default()
+        });
+    }
+
+    /// What the subscriber was told since the last time.
+    fn fallbacks(&mut self) -> Vec<Fallback> {
+        std::mem::take(&mut self.told)
+    }
+
     fn run(&mut self, seconds: u32) {
-        for _ in 0..seconds * 1000 {
+        self.run_ms(seconds * 1000);
+    }
+
+    fn run_ms(&mut self, ms: u32) {
+        for _ in 0..ms {
             self.world.advance(MS);
             self.elapsed_ms += 1;
             if self.elapsed_ms.is_multiple_of(5_000) {
@@ -83,6 +114,11 @@ impl Line {
                 self.world.receive_one(&packet, from);
             }
             self.carry();
+            let events = self.world.events().into_iter();
+            self.told.extend(events.map(|event| match event {
+                EngineEvent::Fallback(SubscriptionId(1), state) => state,
+                other => panic!("unexpected {other:?}"),
+            }));
             if self.elapsed_ms.is_multiple_of(50) {
                 self.report();
             }
@@ -105,12 +141,20 @@ impl Line {
                 self.dropped += 1;
                 continue;
             }
-            let bits = (packet.payload.len() + 40) as f64 * 8.0;
+            // A packet without a payload is one of padding.
+            let len = match packet.payload.len() {
+                0 => 255,
+                len => len,
+            };
+            let bits = (len + 40) as f64 * 8.0;
             self.free_at = now.max(self.free_at) + Duration::from_secs_f64(bits / self.rate);
             self.under_way.push((number, self.free_at + 20 * MS));
             match packet.header.payload_type {
                 OUT_OPUS => self.audio.1 += 1,
-                OUT_VP8 => self.layer = read(&packet).layer,
+                OUT_VP8 => {
+                    self.layer = read(&packet).layer;
+                    self.frames += 1;
+                }
                 _ => {}
             }
         }
@@ -195,4 +239,98 @@ fn loss_that_is_not_congestion_changes_nothing_and_heavy_loss_does() {
     line.loss = 0.30;
     line.run(15);
     assert!(line.layer < 2);
+}
+
+/// Runs until something holds; how many tenths of a second that took.
+fn tenths_until(line: &mut Line, limit: u32, done: impl Fn(&mut Line) -> bool) -> u32 {
+    (0..limit * 10)
+        .find(|_| {
+            line.run_ms(100);
+            done(line)
+        })
+        .unwrap_or_else(|| panic!("not within {limit} s"))
+}
+
+#[test]
+fn a_deep_cut_settles_within_three_seconds_and_is_over_within_fifteen() {
+    // Probing comes round every few seconds, so it matters when the network recovers.
+    for lasts in [5, 12] {
+        let mut line = Line::new(3e6);
+        line.run(5);
+        assert_eq!(line.layer, 2);
+        line.rate = 500e3;
+        line.run(3);
+        assert_eq!(line.layer, 0, "queue of {:?}", line.longest_queue);
+        line.longest_queue = Duration::ZERO;
+        line.run(lasts);
+        assert!(line.longest_queue < 300 * MS, "{:?}", line.longest_queue);
+        assert_eq!(line.layer, 0);
+        line.rate = 3e6;
+        let tenths = tenths_until(&mut line, 15, |line| line.layer == 2);
+        println!("back after {tenths} tenths of a second");
+        assert_eq!(line.changes(10), 0);
+        assert_eq!(line.audio.0, line.audio.1, "after {lasts} s");
+    }
+}
+
+#[test]
+fn video_that_does_not_fit_beside_the_audio_is_given_up_after_a_warning_and_comes_back() {
+    let mut line = Line::new(3e6);
+    line.want(true);
+    // The least of it is more than a tenth of a megabit.
+    line.camera.packets[0] = 2;
+    line.run(5);
+    assert_eq!(line.layer, 2);
+    line.rate = 100e3;
+    line.run(10);
+    assert_eq!(line.fallbacks(), [Fallback::Warned, Fallback::AudioOnly]);
+    let (frames, audio) = (line.frames, line.audio);
+    line.run(30);
+    assert_eq!(line.frames, frames, "no video");
+    assert_eq!(line.fallbacks(), []);
+    assert_eq!(
+        line.audio.0 - audio.0,
+        line.audio.1 - audio.1,
+        "all of the audio"
+    );
+    line.rate = 3e6;
+    tenths_until(&mut line, 20, |line| {
+        line.layer == 2 && line.frames > frames
+    });
+    assert_eq!(line.fallbacks(), [Fallback::Good]);
+    line.run(20);
+    assert_eq!((line.layer, line.fallbacks()), (2, vec![]));
+}
+
+#[test]
+fn who_does_not_want_audio_fallback_keeps_the_least_video() {
+    let mut line = Line::new(3e6);
+    line.camera.packets[0] = 2;
+    line.run(5);
+    line.rate = 100e3;
+    line.run(10);
+    let frames = line.frames;
+    line.run(5);
+    assert!(line.frames > frames);
+    assert_eq!(line.fallbacks(), []);
+}
+
+#[test]
+fn who_turns_video_off_is_told_that_nothing_is_held_back() {
+    let mut line = Line::new(3e6);
+    line.want(true);
+    // The least of it is more than a tenth of a megabit.
+    line.camera.packets[0] = 2;
+    line.run(5);
+    line.rate = 100e3;
+    line.run(10);
+    line.fallbacks();
+    let wanted = Wanted {
+        video: false,
+        audio_fallback: true,
+        ..Wanted::default()
+    };
+    line.update(wanted);
+    line.run(1);
+    assert_eq!(line.fallbacks(), [Fallback::Good]);
 }

@@ -1,10 +1,10 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::hub::config::HubConfig;
 use crate::hub::harness::{World, heads, stream};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
-use crate::sfu::{CloseReason, Event, Leg, Request, Wanted};
+use crate::sfu::{CloseReason, Event, Fallback, Leg, Request, Wanted};
 
 #[test]
 fn a_routed_stream_is_announced_when_its_leg_is_up() {
@@ -98,6 +98,7 @@ fn a_subscriber_gets_its_offer_and_its_wishes_reach_the_sfu() {
     let expected = Wanted {
         resolution: Some((320, 240)),
         frame_rate: Some(15),
+        audio_fallback: true,
         ..Wanted::default()
     };
     assert_eq!(wanted, expected);
@@ -153,12 +154,14 @@ fn a_subscriber_gets_its_offer_and_its_wishes_reach_the_sfu() {
     );
     wanted.restrict_frame_rate = true;
     check("video1", json!({"restrictFrameRate": true}), Some(wanted));
-    wanted.video = false;
+    // The client did as it was told, which is not a wish (13.8).
     check(
         "video1",
         json!({"active": false, "activeReason": "auto"}),
-        Some(wanted),
+        None,
     );
+    wanted.video = false;
+    check("video1", json!({"active": false}), Some(wanted));
     check("caption1", json!({"active": true}), None);
 
     assert_eq!(world.ask(&mut bob, "delete", &path, json!({})).0, 200);
@@ -407,4 +410,108 @@ fn the_sfu_is_told_which_codecs_a_session_may_use() {
         };
         assert_eq!(codecs, &expected.parse().ok());
     }
+}
+
+#[test]
+fn a_subscriber_whose_network_is_bad_is_warned_then_told_to_stop_video_and_later_to_show_it() {
+    let mut world = World::new(MediaMode::Routed);
+    let (mut alice, mut bob) = (world.join(Role::Publisher), world.join(Role::Publisher));
+    let mut carol = world.join(Role::Publisher);
+    let (stream, _) = world.publish_routed(&mut alice);
+    world.subscribe(&mut carol, stream);
+    world.asked_of_media();
+    let id = world.subscribe(&mut bob, stream);
+    let Some(Request::Subscribe { subscription, .. }) = world.asked_of_media().pop() else {
+        panic!("the SFU was not asked");
+    };
+    let path = format!("/stream/{stream}/subscriber/{id}/channel/video1");
+    let mut clients = [&mut alice, &mut bob, &mut carol];
+    clients
+        .iter_mut()
+        .for_each(|client| drop(world.events(client)));
+    let [alice, bob, carol] = clients;
+    let mut hears = |state, expected: &[(&str, Value)]| {
+        world.media_says(Event::Fallback {
+            subscription,
+            state,
+        });
+        let events = world.events(bob);
+        let heard: Vec<_> = events
+            .iter()
+            .map(|e| (e.head(), e.content.clone()))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(method, content)| (format!("{method} {path}"), content.clone()))
+            .collect();
+        assert_eq!(heard, expected);
+    };
+    hears(
+        Fallback::Warned,
+        &[("updated", json!({"disableWarning": true}))],
+    );
+    hears(
+        Fallback::Good,
+        &[("updated", json!({"disableWarning": false}))],
+    );
+    hears(
+        Fallback::Warned,
+        &[("updated", json!({"disableWarning": true}))],
+    );
+    hears(
+        Fallback::AudioOnly,
+        &[
+            ("updated", json!({"disableWarning": false})),
+            ("update", json!({"active": false})),
+        ],
+    );
+    hears(Fallback::AudioOnly, &[]);
+    hears(Fallback::Good, &[("update", json!({"active": true}))]);
+    hears(Fallback::AudioOnly, &[("update", json!({"active": false}))]);
+    // The client does as it is told, which is not what it wants.
+    let content = json!({"active": false, "activeReason": "auto"});
+    assert_eq!(world.ask(bob, "update", &path, content).0, 200);
+    assert_eq!(world.asked_of_media(), []);
+    // An application that insists is told again.
+    assert_eq!(
+        world.ask(bob, "update", &path, json!({"active": true})).0,
+        200
+    );
+    assert_eq!(heads(&world.events(bob)), [format!("update {path}")]);
+    assert_eq!(world.events(alice), []);
+    assert_eq!(world.events(carol), []);
+}
+
+#[test]
+fn video_is_back_when_both_networks_are_good_again() {
+    let mut world = World::new(MediaMode::Routed);
+    let (mut alice, mut bob) = (world.join(Role::Publisher), world.join(Role::Publisher));
+    let (stream, _) = world.publish_routed(&mut alice);
+    world.asked_of_media();
+    world.subscribe(&mut bob, stream);
+    let Some(Request::Subscribe { subscription, .. }) = world.asked_of_media().pop() else {
+        panic!("the SFU was not asked");
+    };
+    let says = |state| Event::Fallback {
+        subscription,
+        state,
+    };
+    world.media_says(says(Fallback::AudioOnly));
+    let path = format!("/stream/{stream}/channel/video1");
+    for (level, active) in [(2, false), (0, true)] {
+        let content = json!({"active": active, "activeReason": "auto", "congestionLevel": level});
+        assert_eq!(world.ask(&mut alice, "update", &path, content).0, 200);
+    }
+    let switches = |events: Vec<super::super::harness::Event>| {
+        let own = events
+            .into_iter()
+            .filter(|e| e.uri.contains("/subscriber/"));
+        own.map(|e| e.content["active"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        switches(world.events(&mut bob)),
+        [json!(null), json!(false)][1..]
+    );
+    world.media_says(says(Fallback::Good));
+    assert_eq!(switches(world.events(&mut bob)), [json!(true)]);
 }

@@ -82,6 +82,14 @@ impl Negotiator {
                     self.events.push_back(Event::Connected { leg });
                 }
             }
+            EngineEvent::Fallback(subscription, state) => {
+                if self.subscriptions.contains_key(&subscription) {
+                    self.events.push_back(Event::Fallback {
+                        subscription,
+                        state,
+                    });
+                }
+            }
             EngineEvent::Closed(leg, reason) => {
                 if self.knows(leg) {
                     self.drop_leg(leg);
