@@ -19,9 +19,8 @@ use crate::clock::Clock;
 use crate::config::{Announce, Config};
 use crate::db::{Db, DbError};
 use crate::driver::admission::Admissions;
-use crate::driver::dtls::{self, DtlsThread};
 use crate::driver::hub::{HubDriver, HubHandle};
-use crate::driver::media::{MediaHandle, MediaThread, MediaWorker};
+use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
 use crate::http::{AppState, SharedEntropy, router};
@@ -29,9 +28,9 @@ use crate::hub::Hub;
 use crate::model::project::Project;
 use crate::net::announce;
 use crate::sfu::command::LocalEndpoint;
-use crate::sfu::dtls::{Certificate, Handshakes};
-use crate::sfu::engine::Engine;
+use crate::sfu::dtls::Certificate;
 use crate::sfu::negotiator::Negotiator;
+use crate::sfu::worker::WorkerId;
 use crate::ws;
 
 /// What the project of a playground is called.
@@ -49,8 +48,7 @@ pub struct App {
     stop_accepting: CancellationToken,
     websockets: ws::Endpoint,
     hub: (HubHandle, JoinHandle<()>),
-    media: (MediaHandle, MediaThread),
-    dtls: DtlsThread,
+    media: (WorkersHandle, Workers),
 }
 
 impl App {
@@ -70,22 +68,16 @@ impl App {
         let admissions = Admissions::new(db.clone(), clock);
 
         let certificate = Certificate::generate().context("cannot make a DTLS certificate")?;
-        let worker = MediaWorker::bind(config.media.listen)
+        let workers = BoundWorkers::bind(config.media.listen, config.media.workers)
             .with_context(|| format!("cannot open the media port {}", config.media.listen))?;
         let local = LocalEndpoint {
-            candidates: candidates(&config, worker.local_addr()?)?,
+            candidates: candidates(&config, workers.local_addr()?)?,
             fingerprint: certificate.fingerprint(),
+            worker: WorkerId::default(),
         };
         info!(addresses = ?local.candidates, "Clients send media to");
-        let handshakes = Handshakes::new(certificate)?;
-        let media = worker.handle();
-        let deliver = {
-            let media = media.clone();
-            move |output| media.handshake(output)
-        };
-        let (dtls_handle, dtls) = dtls::start(handshakes, deliver, clock)?;
-        let engine = Engine::new(entropy.fork(), clock.epoch());
-        let (media_thread, media_events) = worker.start(engine, dtls_handle, clock)?;
+        let (media, media_threads, media_events) =
+            workers.start(&certificate, &mut entropy, clock)?;
 
         let (driver, hub) = HubDriver::new(
             Hub::new(config.limits.hub.clone(), clock.epoch(), entropy.fork()),
@@ -129,8 +121,7 @@ impl App {
             stop_accepting,
             websockets,
             hub: (hub, hub_task),
-            media: (media, media_thread),
-            dtls,
+            media: (media, media_threads),
         })
     }
 
@@ -232,12 +223,9 @@ impl App {
                 http.abort();
             }
         }
-        let (media, media_thread) = self.media;
+        let (media, media_threads) = self.media;
         media.stop().await;
-        let joined = tokio::task::spawn_blocking(move || {
-            media_thread.join();
-            self.dtls.join();
-        });
+        let joined = tokio::task::spawn_blocking(move || media_threads.join());
         report(joined.await, "Waiting for threads");
         self.db.close().await;
         info!("Everything is closed");

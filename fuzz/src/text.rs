@@ -8,6 +8,7 @@ use parlor::model::token;
 use parlor::sfu::command::{Fingerprint, FingerprintAlgorithm, LocalEndpoint};
 use parlor::sfu::negotiator::Negotiator;
 use parlor::sfu::sdp::SessionDescription;
+use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Event, PublicationId, Request, SubscriptionId, Wanted};
 use parlor::signaling::client;
 use parlor::signaling::frame::Frame;
@@ -57,6 +58,7 @@ fn negotiator() -> Negotiator {
     let local = LocalEndpoint {
         candidates: vec![SocketAddr::from(([192, 0, 2, 1], 4000))],
         fingerprint,
+        worker: WorkerId::default(),
     };
     Negotiator::new(local, Entropy::from_seed(1))
 }

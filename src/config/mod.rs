@@ -15,6 +15,8 @@ use crate::model::codec::VideoCodecs;
 use layers::Layers;
 use values::{PublicUrl, Reader};
 
+use crate::sfu::worker::MAX_WORKERS;
+
 pub use layers::Sources;
 pub use limits::Limits;
 
@@ -57,6 +59,8 @@ pub struct MediaConfig {
     pub listen: SocketAddr,
     /// What clients are told.
     pub announce: Announce,
+    /// How many threads forward media.
+    pub workers: usize,
     /// Whether publishers are asked for simulcast.
     pub simulcast: bool,
     /// Which video codecs are used, unless a project or a session says so; `None`: all.
@@ -227,6 +231,11 @@ impl MediaConfig {
         const EXAMPLE: &str = "[\"203.0.113.7\"]";
         let listen = reader.parsed::<SocketAddr>("media.listen", "\"0.0.0.0:3478\"");
         let texts = reader.list("media.announce");
+        let workers = reader.count_or_auto::<usize>("media.workers", "4");
+        if workers.flatten().is_some_and(|count| count > MAX_WORKERS) {
+            let what = format!("must be at most {MAX_WORKERS}");
+            reader.problem("media.workers", &what, Some("4"));
+        }
         let simulcast = reader.boolean("media.simulcast");
         let video_codecs = read_video_codecs(reader);
         if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
@@ -245,6 +254,7 @@ impl MediaConfig {
         Some(Self {
             listen: listen?,
             announce,
+            workers: workers?.unwrap_or_else(per_core),
             simulcast,
             video_codecs: video_codecs?,
         })
@@ -259,6 +269,12 @@ fn read_video_codecs(reader: &mut Reader) -> Option<Option<VideoCodecs>> {
             .parse(KEY, &names.join(","), "[\"h264\", \"vp8\"]")
             .map(Some),
     }
+}
+
+/// One worker per core that this process may use.
+fn per_core() -> usize {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, std::num::NonZero::get).min(MAX_WORKERS)
 }
 
 fn read_database(reader: &mut Reader) -> Option<Option<DatabaseUrl>> {

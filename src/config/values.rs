@@ -136,6 +136,17 @@ impl Reader {
         count
     }
 
+    /// A number of things; `Some(None)` for 0, which leaves it to us.
+    pub fn count_or_auto<T>(&mut self, key: &str, example: &'static str) -> Option<Option<T>>
+    where
+        T: TryFrom<i64>,
+    {
+        match self.layers.get(key).as_integer() {
+            Some(0) => Some(None),
+            _ => self.count(key, example).map(Some),
+        }
+    }
+
     /// What a key's text stands for.
     pub fn parsed<T: FromStr>(&mut self, key: &str, example: &'static str) -> Option<T>
     where

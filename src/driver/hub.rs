@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use super::admission::Admissions;
-use super::media::MediaHandle;
 use super::outbox::{Outbox, OutboxError, OutboxLimits, OutboxReader, outbox};
+use super::workers::WorkersHandle;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::hub::call::{Answer, Call, CallError};
@@ -25,6 +25,7 @@ use crate::hub::snapshot::Snapshot;
 use crate::model::id::{ConnectionId, SessionId};
 use crate::sfu::command::EngineEvent;
 use crate::sfu::negotiator::Negotiator;
+use crate::sfu::shards::Shards;
 use crate::sfu::{Event, Leg};
 use crate::signaling::frame::Frame;
 use crate::telemetry;
@@ -196,7 +197,8 @@ impl SocketHandle {
 pub struct HubDriver {
     hub: Hub,
     negotiator: Negotiator,
-    media: MediaHandle,
+    media: WorkersHandle,
+    shards: Shards,
     media_events: mpsc::Receiver<EngineEvent>,
     admissions: Admissions,
     clock: Clock,
@@ -213,7 +215,7 @@ impl HubDriver {
     pub fn new(
         hub: Hub,
         negotiator: Negotiator,
-        media: (MediaHandle, mpsc::Receiver<EngineEvent>),
+        media: (WorkersHandle, mpsc::Receiver<EngineEvent>),
         admissions: Admissions,
         clock: Clock,
         limits: OutboxLimits,
@@ -227,6 +229,7 @@ impl HubDriver {
         let driver = Self {
             hub,
             negotiator,
+            shards: Shards::new(media.0.count()),
             media: media.0,
             media_events: media.1,
             admissions,
@@ -332,11 +335,9 @@ impl HubDriver {
                     self.lookups
                         .spawn(async move { (ticket, admissions.admit(&session, &token).await) });
                 }
-                Effect::Media {
-                    session: _,
-                    request,
-                } => {
-                    self.negotiator.handle_request(request);
+                Effect::Media { session, request } => {
+                    let worker = self.shards.place(session.0, &request);
+                    self.negotiator.at(worker).handle_request(request);
                     self.pump_negotiator().await;
                 }
                 Effect::Notice(notice) => log(&notice),
@@ -363,14 +364,20 @@ impl HubDriver {
         }
     }
 
-    /// Carries what the negotiator decided to the engine and to the hub.
+    /// Carries what the negotiator decided to the engines and to the hub.
     async fn pump_negotiator(&mut self) {
         while let Some(command) = self.negotiator.poll_command() {
-            self.media.command(command).await;
+            self.shards.handle_command(command);
         }
         while let Some(event) = self.negotiator.poll_event() {
             log_peer(&event);
+            if let Event::Closed { leg, .. } = event {
+                self.shards.forget(leg);
+            }
             self.hub.handle_media(event, self.clock.now());
+        }
+        while let Some((worker, command)) = self.shards.poll_command() {
+            self.media.command(worker, command).await;
         }
     }
 }

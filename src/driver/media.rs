@@ -1,4 +1,5 @@
 //! The thread around the SFU's [`Engine`]: one per media worker, plain polling, no async runtime.
+//! [`super::workers`] makes a group of them.
 //!
 //! The worker owns its socket and everything the engine knows. It never waits for anybody: what
 //! comes in is drained on every turn, and what it says upward is held back while nobody listens.
@@ -16,9 +17,10 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::dtls::DtlsHandle;
+use super::workers::{Delivery, Links};
 use crate::clock::Clock;
 use crate::net::udp::{self, BatchSocket};
 use crate::sfu::command::{Command, EngineEvent};
@@ -30,8 +32,8 @@ use crate::sfu::handshake::{HandshakeInput, HandshakeOutput};
 /// worker drains them all on each turn, so that is no longer than one turn.
 const INPUTS_LEN: usize = 1024;
 
-/// Events that may wait for the hub. When full, they stay in the engine until there is room.
-const EVENTS_LEN: usize = 1024;
+/// Events of all workers that may wait for the hub. When full, they stay in the engine until there is room.
+pub(super) const EVENTS_LEN: usize = 1024;
 
 /// Datagrams per receive call.
 const BATCH_LEN: usize = 64;
@@ -80,8 +82,6 @@ pub struct MediaHandle {
 #[derive(Debug)]
 pub struct MediaThread {
     thread: JoinHandle<()>,
-    /// Where the socket is bound, port included.
-    pub local_addr: SocketAddr,
 }
 
 impl MediaHandle {
@@ -143,9 +143,8 @@ pub struct MediaWorker {
 }
 
 impl MediaWorker {
-    /// Binds the media port.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = BatchSocket::bind(address)?;
+    /// A worker around a bound socket.
+    pub(super) fn new(socket: BatchSocket) -> io::Result<Self> {
         let poll = Poll::new()?;
         let fd = socket.as_raw_fd();
         poll.registry()
@@ -173,15 +172,21 @@ impl MediaWorker {
         self.handle.clone()
     }
 
+    /// Wakes the worker up.
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.handle.waker)
+    }
+
     /// Starts the thread.
-    pub fn start(
+    pub(super) fn start(
         self,
         engine: Engine,
         dtls: DtlsHandle,
+        events: mpsc::Sender<EngineEvent>,
+        links: Links,
         clock: Clock,
-    ) -> io::Result<(MediaThread, mpsc::Receiver<EngineEvent>)> {
-        let local_addr = self.local_addr()?;
-        let (events, receiver) = mpsc::channel(EVENTS_LEN);
+    ) -> io::Result<MediaThread> {
+        let name = format!("media-{}", links.me().index());
         let turn = Turn {
             engine,
             socket: self.socket,
@@ -189,16 +194,16 @@ impl MediaWorker {
             inputs: self.inputs,
             dtls,
             events,
+            links,
             clock,
             received: ReceiveSlab::new(BATCH_LEN),
             stops: VecDeque::new(),
             held_back: false,
         };
         let thread = std::thread::Builder::new()
-            .name("media-0".into())
+            .name(name)
             .spawn(move || turn.run())?;
-        info!(address = %local_addr, "Media port open");
-        Ok((MediaThread { thread, local_addr }, receiver))
+        Ok(MediaThread { thread })
     }
 }
 
@@ -210,6 +215,7 @@ struct Turn {
     inputs: mpsc::Receiver<Input>,
     dtls: DtlsHandle,
     events: mpsc::Sender<EngineEvent>,
+    links: Links,
     clock: Clock,
     received: ReceiveSlab,
     /// Handshakes to stop that the control thread had no room for: one for each leg at most.
@@ -239,11 +245,13 @@ impl Turn {
             if self.take_inputs().is_break() {
                 return;
             }
+            self.take_parcels();
             if readable {
                 readable = self.take_datagrams();
             }
             self.take_time();
             self.held_back = false;
+            self.send_parcels();
             self.pass_handshakes();
             self.tell();
         }
@@ -288,6 +296,28 @@ impl Turn {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Takes what other workers sent, and sends it back when it is done.
+    fn take_parcels(&mut self) {
+        self.links.begin();
+        while let Some(delivery) = self.links.receive() {
+            match delivery {
+                Delivery::Parcel(mut parcel) => {
+                    let now = self.clock.now();
+                    self.engine
+                        .handle_parcel(&mut parcel, now, &mut self.socket);
+                    self.links.give_back(parcel);
+                }
+                Delivery::Returned(by, parcel) => self.engine.take_back(by, parcel),
+            }
+        }
+    }
+
+    fn send_parcels(&mut self) {
+        while let Some((to, parcel)) = self.engine.poll_parcel() {
+            self.links.send(to, parcel);
+        }
     }
 
     /// Takes a few batches; true if there may be more.

@@ -7,3 +7,4 @@ pub mod dtls;
 pub mod hub;
 pub mod media;
 pub mod outbox;
+pub mod workers;

@@ -41,7 +41,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::driver::admission::Admissions;
 use crate::driver::hub::HubHandle;
-use crate::driver::media::MediaHandle;
+use crate::driver::workers::WorkersHandle;
 use crate::entropy::Entropy;
 use crate::ws;
 
@@ -57,7 +57,7 @@ pub struct AppState {
     /// Knows what is going on in sessions.
     pub hub: HubHandle,
     /// Forwards media.
-    pub media: MediaHandle,
+    pub media: WorkersHandle,
     /// Accepts websockets.
     pub websockets: ws::Endpoint,
     /// Cancelled when nobody may come any more.

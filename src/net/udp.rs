@@ -42,6 +42,16 @@ pub struct Counters {
     pub send_calls: u64,
 }
 
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.sent += other.sent;
+        self.overflowed += other.overflowed;
+        self.refused += other.refused;
+        self.send_calls += other.send_calls;
+    }
+}
+
 /// A non-blocking socket. Bound to `[::]` it serves IPv4 too; peers then have IPv4 addresses, not
 /// mapped ones.
 #[derive(Debug)]
@@ -58,7 +68,29 @@ pub struct BatchSocket {
 impl BatchSocket {
     /// Binds a socket; fails where `bind` fails.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = bound(address)?;
+        Self::new(address, false)
+    }
+
+    /// Binds `count` sockets to one port (`SO_REUSEPORT`, Linux 3.9). The kernel gives all of a
+    /// peer's datagrams to the same one, which it chooses by the addresses of both.
+    ///
+    /// # Errors
+    ///
+    /// Fails where `bind` fails, also if another process has the port.
+    pub fn bind_group(address: SocketAddr, count: usize) -> io::Result<Vec<Self>> {
+        // Sockets that share a port let another process of the same user in; one that does not
+        // share finds out whether there is any.
+        let alone = Self::bind(address)?;
+        if count <= 1 {
+            return Ok(vec![alone]);
+        }
+        let address = alone.local_addr()?;
+        drop(alone);
+        (0..count).map(|_| Self::new(address, true)).collect()
+    }
+
+    fn new(address: SocketAddr, shared: bool) -> io::Result<Self> {
+        let socket = bound(address, shared)?;
         for (name, option) in [("receive", libc::SO_RCVBUF), ("send", libc::SO_SNDBUF)] {
             if let Err(error) = set_option(&socket, libc::SOL_SOCKET, option, BUFFER_LEN) {
                 warn!(%error, buffer = name, "Socket buffer keeps its default length");
@@ -341,7 +373,7 @@ fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<usize> {
 }
 
 /// A non-blocking socket; one bound to `[::]` also serves IPv4, whatever the system's default.
-fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bound(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let family = if address.is_ipv6() {
         libc::AF_INET6
     } else {
@@ -362,6 +394,9 @@ fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = unsafe { UdpSocket::from_raw_fd(fd) };
     if address.is_ipv6() {
         set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
+    }
+    if shared {
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     }
     let (raw, len) = RawAddress::new(address, address.is_ipv6());
     // SAFETY: the address is valid for `len` bytes and only read.
@@ -548,6 +583,27 @@ mod tests {
         assert_eq!((&*bytes, from), (&b"ping"[..], peer.local_addr().unwrap()));
         socket.transmit(&slab_of(&[b"pong".to_vec()], from));
         assert_eq!(read(&peer, 1), [b"pong"]);
+    }
+
+    #[test]
+    fn sockets_of_a_group_share_a_port_that_nobody_else_gets() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut group = BatchSocket::bind_group(any, 3).unwrap();
+        let port = group[0].local_addr().unwrap();
+        assert!(group.iter().all(|s| s.local_addr().unwrap() == port));
+        let taken = BatchSocket::bind_group(port, 3).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        let peers: Vec<_> = (0..64).map(|_| UdpSocket::bind(any).unwrap()).collect();
+        for peer in &peers {
+            peer.send_to(b"x", port).unwrap();
+        }
+        let mut slab = ReceiveSlab::new(64);
+        let counts: Vec<_> = group
+            .iter_mut()
+            .map(|socket| socket.receive(&mut slab).unwrap_or(0))
+            .collect();
+        assert_eq!(counts.iter().sum::<usize>(), 64);
+        assert!(counts.iter().all(|count| *count < 64), "{counts:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::worker::WorkerId;
 use super::{CloseReason, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 
 /// A change to the engine. Applied in order; none can fail: a command about something
@@ -30,6 +31,23 @@ pub enum Command {
     },
     /// Forget this leg; a publisher's subscriptions go with it. No event follows.
     Remove(Leg),
+    /// Subscriptions here will receive a publication that lives at another worker; or its tracks
+    /// have changed. Ends with [`Self::Remove`].
+    AddMirror(Box<MirrorConfig>),
+    /// Pass a publication's packets on to a worker that mirrors it.
+    AddPipe {
+        /// What to pass on.
+        publication: PublicationId,
+        /// To whom.
+        to: WorkerId,
+    },
+    /// Pass them on no longer.
+    RemovePipe {
+        /// What was passed on.
+        publication: PublicationId,
+        /// To whom.
+        to: WorkerId,
+    },
 }
 
 /// What the engine tells the control half.
@@ -71,6 +89,23 @@ pub struct TransportConfig {
     pub fingerprint: Fingerprint,
 }
 
+impl TransportConfig {
+    /// For what has no peer: no check ever names it.
+    pub(super) fn detached() -> Self {
+        Self {
+            ice: IceCredentials {
+                local_ufrag: String::new(),
+                local_pwd: String::new(),
+                remote_ufrag: String::new(),
+            },
+            fingerprint: Fingerprint {
+                algorithm: FingerprintAlgorithm::Sha256,
+                digest: Vec::new(),
+            },
+        }
+    }
+}
+
 /// A certificate hash from `a=fingerprint` (RFC 8122, 5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -99,6 +134,17 @@ pub struct PublicationConfig {
     /// Its transport.
     pub transport: TransportConfig,
     /// At most one per kind.
+    pub tracks: Vec<InboundTrackConfig>,
+}
+
+/// A publication that lives at another worker.
+#[derive(Debug, Clone)]
+pub struct MirrorConfig {
+    /// Which publication.
+    pub id: PublicationId,
+    /// Where it lives.
+    pub origin: WorkerId,
+    /// Its tracks, as there.
     pub tracks: Vec<InboundTrackConfig>,
 }
 
@@ -231,11 +277,14 @@ pub struct ExtensionMap {
     pub dependency_descriptor: Option<u8>,
 }
 
-/// What the negotiator needs to know of the outside to write SDP; the same for every leg.
+/// What the negotiator needs to know of the outside to write SDP; the same for every leg but for
+/// the worker.
 #[derive(Debug, Clone)]
 pub struct LocalEndpoint {
     /// Addresses announced as host candidates, best first.
     pub candidates: Vec<SocketAddr>,
     /// Hash of our DTLS certificate.
     pub fingerprint: Fingerprint,
+    /// The worker that new legs live at.
+    pub worker: WorkerId,
 }

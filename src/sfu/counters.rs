@@ -7,6 +7,12 @@ pub struct Counters {
     pub received: u64,
     /// RTP packets sent to subscribers, resends excluded.
     pub forwarded: u64,
+    /// Datagrams handed on to the worker that they are for.
+    pub handed_on: u64,
+    /// RTP packets passed to mirrors at other workers.
+    pub piped: u64,
+    /// RTP packets not passed because the other worker is behind.
+    pub pipe_dropped: u64,
     /// RTP packets sent again.
     pub resent: u64,
     /// Datagrams from addresses that never answered an ICE check.
@@ -19,4 +25,20 @@ pub struct Counters {
     pub malformed: u64,
     /// Handshake datagrams dropped because the control thread is behind.
     pub dropped_handshakes: u64,
+}
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.forwarded += other.forwarded;
+        self.handed_on += other.handed_on;
+        self.piped += other.piped;
+        self.pipe_dropped += other.pipe_dropped;
+        self.resent += other.resent;
+        self.unknown_source += other.unknown_source;
+        self.rejected_checks += other.rejected_checks;
+        self.rejected_media += other.rejected_media;
+        self.malformed += other.malformed;
+        self.dropped_handshakes += other.dropped_handshakes;
+    }
 }

@@ -16,9 +16,11 @@ use super::handshake::{HandshakeInput, HandshakeOutput, SrtpKeys};
 use super::legs::Legs;
 use super::moment::Moment;
 use super::outlet::{Buffers, Outlet};
+use super::parcel::{Item, Parcel, Post};
 use super::publication::Refused;
 use super::stun::BindingRequest;
 use super::timers::Timers;
+use super::worker::WorkerId;
 use super::{CloseReason, Fallback, Leg, PublicationId, SubscriptionId, Wanted};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
@@ -39,6 +41,8 @@ struct Core {
     events: VecDeque<EngineEvent>,
     /// Publications with packets to forward at the end of this turn.
     touched: Vec<PublicationId>,
+    /// What is for other workers.
+    post: Post,
     /// Room to build RTCP and retransmissions in.
     scratch: [Vec<u8>; 2],
     counters: Counters,
@@ -57,12 +61,19 @@ impl Engine {
                 handoff: Handoff::default(),
                 events: VecDeque::new(),
                 touched: Vec::new(),
+                post: Post::default(),
                 scratch: Default::default(),
                 counters: Counters::default(),
                 entropy,
                 epoch,
             },
         }
+    }
+
+    /// Makes it the engine of `me` among `workers` workers; without this it is the only one.
+    pub fn among(mut self, me: WorkerId, workers: usize) -> Self {
+        self.core.post = Post::new(me, workers);
+        self
     }
 
     /// Applies a command.
@@ -95,10 +106,40 @@ impl Engine {
         let at = Moment::new(now, self.core.epoch);
         for slot in 0..received.len() {
             let (datagram, from) = received.datagram_mut(slot);
-            self.core.datagram(datagram, from, slot, &at, &mut outlet);
+            self.core
+                .datagram(datagram, from, slot, None, &at, &mut outlet);
         }
         self.core.forward(received, &at, &mut outlet);
         outlet.flush();
+    }
+
+    /// Takes what another worker sent; afterwards the parcel goes back there, see
+    /// [`Self::take_back`].
+    pub fn handle_parcel(&mut self, parcel: &mut Parcel, now: Instant, net: &mut dyn Transmit) {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
+        let from = parcel.sender();
+        for item in parcel.items.drain(..) {
+            if let Item::Datagram(slot) = item {
+                let (datagram, source) = parcel.slab.datagram_mut(slot);
+                self.core
+                    .datagram(datagram, source, slot, Some(from), &at, &mut outlet);
+            } else {
+                self.core.item(item, from, &parcel.slab, &at, &mut outlet);
+            }
+        }
+        self.core.forward(&parcel.slab, &at, &mut outlet);
+        outlet.flush();
+    }
+
+    /// Takes back a parcel of this engine's that `by` is done with.
+    pub fn take_back(&mut self, by: WorkerId, parcel: Box<Parcel>) {
+        self.core.post.take_back(by, parcel);
+    }
+
+    /// The next parcel, and the worker to bring it to.
+    pub fn poll_parcel(&mut self) -> Option<(WorkerId, Box<Parcel>)> {
+        self.core.post.poll()
     }
 
     /// Does what is due.
@@ -167,6 +208,17 @@ impl Core {
                 self.want(subscription, wanted, &at, outlet);
             }
             Command::Remove(leg) => self.remove(leg),
+            Command::AddMirror(config) => self.legs.add_mirror(*config, now),
+            Command::AddPipe { publication, to } => {
+                if let Some(publication) = self.legs.publications.get_mut(&publication) {
+                    publication.add_pipe(to);
+                }
+            }
+            Command::RemovePipe { publication, to } => {
+                if let Some(publication) = self.legs.publications.get_mut(&publication) {
+                    publication.remove_pipe(to);
+                }
+            }
         }
     }
 
@@ -254,12 +306,13 @@ impl Core {
             .remove(leg, |leg, transport| handoff.stop(leg, transport));
     }
 
-    /// Sorts a datagram by its first byte (RFC 7983).
+    /// Sorts a datagram by its first byte (RFC 7983). `via`: the worker whose socket it came to.
     fn datagram(
         &mut self,
         datagram: &mut [u8],
         from: SocketAddr,
         slot: usize,
+        via: Option<WorkerId>,
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) {
@@ -269,10 +322,14 @@ impl Core {
             return;
         };
         if first <= 3 {
-            return self.check(datagram, from, at, outlet);
+            return self.check(datagram, from, via, at, outlet);
         }
         let Some(leg) = self.legs.by_address(from) else {
-            self.counters.unknown_source += 1;
+            // A datagram changes hands once.
+            match via.is_none() && self.post.stray(datagram, from) {
+                true => self.counters.handed_on += 1,
+                false => self.counters.unknown_source += 1,
+            }
             return;
         };
         match first {
@@ -293,8 +350,24 @@ impl Core {
     }
 
     /// Answers an ICE check.
-    fn check(&mut self, datagram: &[u8], from: SocketAddr, at: &Moment, outlet: &mut Outlet<'_>) {
-        let authentic = BindingRequest::parse(datagram).and_then(|request| {
+    fn check(
+        &mut self,
+        datagram: &[u8],
+        from: SocketAddr,
+        via: Option<WorkerId>,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) {
+        let parsed = BindingRequest::parse(datagram);
+        if let Some(request) = &parsed
+            && via.is_none()
+            && self.legs.by_ufrag(request.local_ufrag()).is_none()
+            && self.post.check(request.local_ufrag(), datagram, from)
+        {
+            self.counters.handed_on += 1;
+            return;
+        }
+        let authentic = parsed.and_then(|request| {
             let leg = self.legs.by_ufrag(request.local_ufrag())?;
             let pwd = self.legs.transport(leg)?.authenticate(&request)?;
             (!self.legs.is_taken(from, leg, at.now)).then_some((request, leg, pwd))
@@ -308,6 +381,10 @@ impl Core {
             return;
         }
         outlet.plain(from, |out| request.write_success(from, pwd, out));
+        match via {
+            Some(worker) => self.post.note(worker, Item::Route(from)),
+            None => self.post.forget(from),
+        }
         let Some(transport) = self.legs.transport_mut(leg) else {
             return;
         };
@@ -315,6 +392,51 @@ impl Core {
         let change = transport.checked(request.local_ufrag(), nominates, from, at.now);
         self.legs.apply(leg, from, change);
         self.announce(leg, at, outlet);
+    }
+
+    /// Takes anything but a datagram from another worker.
+    fn item(
+        &mut self,
+        item: Item,
+        from: WorkerId,
+        slab: &ReceiveSlab,
+        at: &Moment,
+        outlet: &mut Outlet<'_>,
+    ) {
+        match item {
+            Item::Datagram(_) => {}
+            Item::Packet {
+                publication: id,
+                track,
+                slot,
+                packet,
+            } => {
+                if let Some(publication) = self.legs.publications.get_mut(&id)
+                    && publication.receive_piped(track, packet, slab.datagram(slot), slot, at)
+                    && publication.pending.len() == 1
+                {
+                    self.touched.push(id);
+                }
+            }
+            Item::Report {
+                publication,
+                source,
+                info,
+            } => {
+                if let Some(publication) = self.legs.publications.get_mut(&publication) {
+                    publication.receive_report(source, &info, at);
+                }
+            }
+            Item::Keyframes {
+                publication,
+                layers,
+            } => self.want_keyframes(publication, layers, at, outlet),
+            Item::Route(address) => {
+                if self.legs.yield_address(address, at.now) {
+                    self.post.learn(address, from, at.now);
+                }
+            }
+        }
     }
 
     /// Takes RTP or RTCP, told apart by the second byte (RFC 5761, 4).
@@ -333,7 +455,9 @@ impl Core {
                     return Err(Refused::Malformed);
                 };
                 if is_rtcp {
-                    return publication.receive_rtcp(datagram, at);
+                    publication.receive_rtcp(datagram, at)?;
+                    publication.pass_reports(&mut self.post);
+                    return Ok(());
                 }
                 if publication.receive_rtp(datagram, slot, at)? {
                     if publication.pending.len() == 1 {
@@ -383,11 +507,20 @@ impl Core {
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) {
-        if let Some(publication) = self.legs.publications.get_mut(&id) {
-            publication.want_keyframes(layers);
-            publication.drive(at, &mut self.scratch[0], outlet);
-            self.arm(Leg::Publisher(id));
+        let Some(publication) = self.legs.publications.get_mut(&id) else {
+            return;
+        };
+        if let Some(origin) = publication.origin {
+            let publication = id;
+            let item = Item::Keyframes {
+                publication,
+                layers,
+            };
+            return self.post.note(origin, item);
         }
+        publication.want_keyframes(layers);
+        publication.drive(at, &mut self.scratch[0], outlet);
+        self.arm(Leg::Publisher(id));
     }
 
     /// Forwards what this turn brought: subscribers outside, packets inside, so that each
@@ -400,6 +533,7 @@ impl Core {
             scratch,
             counters,
             events,
+            post,
             ..
         } = self;
         for id in touched.drain(..) {
@@ -419,7 +553,21 @@ impl Core {
                     push_fallback(events, *subscriber, state);
                 }
             }
+            let piped = publication.pass_packets(received, post);
+            counters.piped += piped.packets;
+            counters.pipe_dropped += piped.dropped;
+            keyframes |= piped.keyframes;
             publication.pending.clear();
+            if let Some(origin) = publication.origin {
+                if keyframes != 0 {
+                    let item = Item::Keyframes {
+                        publication: id,
+                        layers: keyframes,
+                    };
+                    post.note(origin, item);
+                }
+                continue;
+            }
             if keyframes != 0 {
                 publication.want_keyframes(keyframes);
                 publication.drive(at, &mut scratch[0], outlet);

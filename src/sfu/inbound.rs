@@ -8,7 +8,7 @@ use super::command::{Codec, InboundCodec, InboundTrackConfig, Simulcast};
 use super::keyframe::KeyframeRequests;
 use super::layer::{Layers, MAX_LAYERS, Meter};
 use super::nack::{Arrival, Gaps};
-use super::packet::text_element;
+use super::packet::{Packet, text_element};
 use super::report::ReceiveStats;
 use crate::rtp::codec::{Size, av1, vp9};
 use crate::rtp::header::Header;
@@ -176,6 +176,28 @@ impl InboundTrack {
         now: Instant,
     ) -> Option<usize> {
         let layer = layer_of(&self.config.simulcast, ssrc, rid)?;
+        Some(self.place_stream(ssrc, rid, layer, source, now))
+    }
+
+    /// The stream of a packet that was sorted by the worker its publication lives at.
+    pub(super) fn adopt(&mut self, packet: &Packet, ssrc: u32, now: Instant) -> usize {
+        let known = self.streams.iter().position(|s| s.source == packet.source);
+        let index = known
+            .unwrap_or_else(|| self.place_stream(ssrc, None, packet.layer, packet.source, now));
+        let stream = &mut self.streams[index];
+        stream.clock_rate = packet.clock_rate;
+        stream.last_at = now;
+        index
+    }
+
+    fn place_stream(
+        &mut self,
+        ssrc: u32,
+        rid: Option<&str>,
+        layer: usize,
+        source: u32,
+        now: Instant,
+    ) -> usize {
         let rtx = self
             .config
             .rtx_ssrcs
@@ -205,7 +227,7 @@ impl InboundTrack {
         };
         self.make_room();
         self.streams.push(stream);
-        Some(self.streams.len() - 1)
+        self.streams.len() - 1
     }
 
     /// Retransmissions of an undeclared SSRC: by repaired rid, else of the only stream.

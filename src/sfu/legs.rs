@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::command::{IceCredentials, PublicationConfig, SubscriptionConfig};
+use super::command::{IceCredentials, MirrorConfig, PublicationConfig, SubscriptionConfig};
 use super::publication::Publication;
 use super::subscription::Subscription;
 use super::transport::{Checked, Transport};
@@ -43,8 +43,20 @@ impl Legs {
     pub(super) fn update_publication(&mut self, config: PublicationConfig, now: Instant) {
         let (id, ice) = (config.id, config.transport.ice.clone());
         if let Some(publication) = self.publications.get_mut(&id) {
-            publication.update(config);
+            publication.update(config.tracks);
             self.restart_ice(Leg::Publisher(id), ice, now);
+        }
+    }
+
+    /// Adds the mirror of a publication, or updates its tracks.
+    pub(super) fn add_mirror(&mut self, config: MirrorConfig, now: Instant) {
+        match self.publications.get_mut(&config.id) {
+            Some(mirror) => mirror.update(config.tracks),
+            None => {
+                let id = config.id;
+                let mirror = Publication::mirror(config, now);
+                self.publications.insert(id, Box::new(mirror));
+            }
         }
     }
 
@@ -158,6 +170,23 @@ impl Legs {
         owner.is_some_and(|transport| transport.is_alive(address, now))
     }
 
+    /// Gives an address up to another worker, whose leg has proven to own it; false if a leg here
+    /// is alive there.
+    pub(super) fn yield_address(&mut self, address: SocketAddr, now: Instant) -> bool {
+        let Some(owner) = self.by_address(address) else {
+            return true;
+        };
+        let alive = |transport: &Transport| transport.is_alive(address, now);
+        if self.transport(owner).is_some_and(alive) {
+            return false;
+        }
+        self.by_address.remove(&address);
+        if let Some(transport) = self.transport_mut(owner) {
+            transport.forget(address);
+        }
+        true
+    }
+
     /// Makes the maps agree with what a check changed.
     pub(super) fn apply(&mut self, leg: Leg, from: SocketAddr, change: Checked) {
         self.retire(leg, change.retired_ufrag);
@@ -192,7 +221,12 @@ impl Legs {
     /// When a leg wants to be driven.
     pub(super) fn poll_timeout(&self, leg: Leg) -> Option<Instant> {
         match leg {
-            Leg::Publisher(id) => self.publications.get(&id).map(|p| p.poll_timeout()),
+            Leg::Publisher(id) => {
+                let publication = self.publications.get(&id)?;
+                // A mirror has no leg: it lives and ends with commands.
+                let is_here = publication.origin.is_none();
+                is_here.then(|| publication.poll_timeout())
+            }
             Leg::Subscriber(id) => self.subscriptions.get(&id).map(|s| s.poll_timeout()),
         }
     }

@@ -2,19 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::{Codec, PublicationConfig};
+use super::command::{Codec, InboundTrackConfig, MirrorConfig, PublicationConfig, TransportConfig};
 use super::inbound::{InboundTrack, Route};
 use super::keyframe::{picture_size, starts_keyframe};
 use super::moment::Moment;
 use super::nack::Arrival;
 use super::outlet::Outlet;
 use super::packet::{Extensions, Packet, text_element};
+use super::pipe::Pipe;
 use super::report::PublisherClock;
 use super::transport::Transport;
 use super::twcc::ArrivalRecorder;
+use super::worker::WorkerId;
 use super::{Leg, MediaKind, PublicationId, SubscriptionId};
 use crate::rtp::codec::vp8;
 use crate::rtp::header::Header;
+use crate::rtp::rtcp::report::SenderInfo;
 use crate::rtp::rtcp::{Compound, Rtcp, feedback, report};
 
 /// Time between receiver reports.
@@ -27,13 +30,18 @@ const REMB: u64 = 8_000_000;
 /// One published stream and everything it needs.
 #[derive(Debug)]
 pub(super) struct Publication {
-    id: PublicationId,
+    pub(super) id: PublicationId,
     pub(super) transport: Transport,
     pub(super) tracks: Vec<InboundTrack>,
     pub(super) subscribers: Vec<SubscriptionId>,
     /// Packets of this turn, to be forwarded at its end.
     pub(super) pending: Vec<Pending>,
     pub(super) clock: PublisherClock,
+    /// Where the publication lives, if this is a mirror of it.
+    pub(super) origin: Option<WorkerId>,
+    pub(super) pipes: Vec<Pipe>,
+    /// Sender reports that mirrors have not been told of.
+    pub(super) reports: Vec<(u32, SenderInfo)>,
     arrivals: ArrivalRecorder,
     /// The SSRC of our feedback.
     local_ssrc: u32,
@@ -79,6 +87,9 @@ impl Publication {
             subscribers: Vec::new(),
             pending: Vec::new(),
             clock: PublisherClock::default(),
+            origin: None,
+            pipes: Vec::new(),
+            reports: Vec::new(),
             arrivals: ArrivalRecorder::new(now),
             local_ssrc,
             next_source: 0,
@@ -86,10 +97,23 @@ impl Publication {
         }
     }
 
+    /// The mirror of a publication that lives elsewhere: its transport is never reached.
+    pub(super) fn mirror(config: MirrorConfig, now: Instant) -> Self {
+        let detached = PublicationConfig {
+            id: config.id,
+            transport: TransportConfig::detached(),
+            tracks: config.tracks,
+        };
+        Self {
+            origin: Some(config.origin),
+            ..Self::new(detached, 0, now)
+        }
+    }
+
     /// Takes over the tracks of a later offer.
-    pub(super) fn update(&mut self, config: PublicationConfig) {
+    pub(super) fn update(&mut self, tracks: Vec<InboundTrackConfig>) {
         let mut old = std::mem::take(&mut self.tracks);
-        for config in config.tracks {
+        for config in tracks {
             let known = old.iter().position(|t| t.config.kind == config.kind);
             self.tracks.push(match known {
                 Some(index) => {
@@ -117,6 +141,7 @@ impl Publication {
         let Some((number, route)) = self.route(&header, bytes, at.now) else {
             return self.receive_stray(&header, bytes, at);
         };
+        let forwarded = self.is_watched();
         let track = &mut self.tracks[number];
         let extensions = Extensions::read(&header, bytes, &track.config.extensions);
         if let Some(number) = extensions.transport_cc {
@@ -138,7 +163,6 @@ impl Publication {
                 None => return Ok(false),
             },
         };
-        let forwarded = !self.subscribers.is_empty();
         let packet = receive(track, index, original, bytes, forwarded, at)?;
         let Some((start, packet)) = packet else {
             return Ok(false);
@@ -216,9 +240,17 @@ impl Publication {
                 stream.stats.sender_report(&info, at.now);
                 stream.last_sr = Some(info);
                 self.clock.observe(&info, at.epoch, at.now);
+                if !self.pipes.is_empty() {
+                    self.reports.push((stream.source, info));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether anybody receives it, here or at another worker.
+    fn is_watched(&self) -> bool {
+        !self.subscribers.is_empty() || !self.pipes.is_empty()
     }
 
     /// Notes that a subscriber cannot go on without a key frame of the layers whose bit is set.
@@ -235,6 +267,7 @@ impl Publication {
 
     /// Sends all feedback that is due, built in `out`.
     pub(super) fn drive(&mut self, at: &Moment, out: &mut Vec<u8>, outlet: &mut Outlet<'_>) {
+        let watched = self.is_watched();
         let Some((to, sealer)) = self.transport.outgoing() else {
             return;
         };
@@ -247,7 +280,7 @@ impl Publication {
         let streams = || self.tracks.iter().flat_map(|track| &track.streams);
         let media = streams().next().map_or(0, |stream| stream.ssrc);
         self.arrivals.poll(now, self.local_ssrc, media, out);
-        if !self.subscribers.is_empty() {
+        if watched {
             for track in &mut self.tracks {
                 push_requests(track, self.local_ssrc, now, out);
             }
@@ -263,7 +296,7 @@ impl Publication {
         }
         let mut next = consent.min(self.report_at);
         next = self.arrivals.poll_timeout().map_or(next, |at| next.min(at));
-        if self.subscribers.is_empty() {
+        if !self.is_watched() {
             return next;
         }
         let video = self

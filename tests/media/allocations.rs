@@ -5,7 +5,10 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use parlor::sfu::PublicationId;
+use parlor::sfu::command::{Command, MirrorConfig};
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
+use parlor::sfu::worker::WorkerId;
 use parlor::srtp::Profile;
 
 use crate::world::*;
@@ -81,6 +84,53 @@ fn a_forwarded_packet_allocates_nothing() {
         assert_eq!(ALLOCATIONS.get().0 - before, 0);
         assert_eq!(net.0, 400 * 10 * 20);
     }
+}
+
+#[test]
+fn a_packet_for_a_mirror_allocates_nothing_at_either_worker() {
+    let [mut origin, mut mirror] = World::pair();
+    let mut publisher = origin.publisher(1, 1, CM);
+    let (id, to) = (PublicationId(1), WorkerId::new(1).unwrap());
+    let config = MirrorConfig {
+        id,
+        origin: WorkerId::default(),
+        tracks: publication(id, publisher.transport()).tracks,
+    };
+    mirror.command(Command::AddMirror(Box::new(config)));
+    let pipe = Command::AddPipe {
+        publication: id,
+        to,
+    };
+    origin.command(pipe);
+    let _subscribers: Vec<_> = (1..=20)
+        .map(|id| mirror.subscriber(id, 1, 10 + id as u16, CM))
+        .collect();
+    let batches: Vec<Vec<_>> = (0..400u64)
+        .map(|batch| {
+            (0..10)
+                .map(|n| publisher.video(batch * 10 + n, n == 0))
+                .collect()
+        })
+        .collect();
+    let (mut slab, mut net) = (ReceiveSlab::new(64), Void(0));
+    let mut send = |batch: &[Vec<u8>]| {
+        slab.clear();
+        let from = publisher.address;
+        batch.iter().for_each(|packet| slab.push(packet, from));
+        origin.now += Duration::from_millis(1);
+        let now = origin.now;
+        origin.engine.handle_datagrams(&mut slab, now, &mut net);
+        while let Some((to, mut parcel)) = origin.engine.poll_parcel() {
+            mirror.engine.handle_parcel(&mut parcel, now, &mut net);
+            origin.engine.take_back(to, parcel);
+        }
+    };
+    let (warm, measured) = batches.split_at(200);
+    warm.iter().for_each(|batch| send(batch));
+    let before = ALLOCATIONS.get().0;
+    measured.iter().for_each(|batch| send(batch));
+    assert_eq!(ALLOCATIONS.get().0 - before, 0);
+    assert_eq!(mirror.engine.counters().forwarded, 400 * 10 * 20);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod forward;
 mod hostile;
 mod ice;
 mod peer;
+mod pipe;
 mod repair;
 mod sfu;
 mod simnet;

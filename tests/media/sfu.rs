@@ -11,6 +11,7 @@ use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::sfu::dtls::{Certificate, Handshakes};
 use parlor::sfu::engine::Engine;
 use parlor::sfu::negotiator::Negotiator;
+use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Event, Request};
 
 use super::simnet::SimNet;
@@ -47,6 +48,7 @@ impl Sfu {
         let local = LocalEndpoint {
             candidates: vec![addr],
             fingerprint: certificate.fingerprint(),
+            worker: WorkerId::default(),
         };
         let epoch = Epoch {
             instant: now,

@@ -4,16 +4,16 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use parlor::clock::Clock;
-use parlor::driver::dtls::{self, DtlsThread};
-use parlor::driver::media::{MediaHandle, MediaThread, MediaWorker};
+use parlor::driver::media::MediaHandle;
+use parlor::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use parlor::entropy::Entropy;
-use parlor::sfu::command::{Command, EngineEvent};
-use parlor::sfu::dtls::{Certificate, Handshakes};
-use parlor::sfu::engine::Engine;
+use parlor::sfu::command::{Command, EngineEvent, MirrorConfig};
+use parlor::sfu::dtls::Certificate;
+use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Leg, PublicationId, SubscriptionId};
 use tokio::sync::mpsc;
 
-use crate::world::{CM, Net, Peer, publication, subscription};
+use crate::world::{CM, Net, Peer, credentials, publication, subscription};
 
 /// More than two receive calls and one segmented message take.
 const BURST: u64 = 150;
@@ -22,31 +22,28 @@ const BURST: u64 = 150;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Worker {
+    /// All of them, and the first.
+    all: WorkersHandle,
     media: MediaHandle,
     events: mpsc::Receiver<EngineEvent>,
-    thread: MediaThread,
-    dtls: DtlsThread,
+    threads: Workers,
 }
 
 impl Worker {
-    fn start() -> Self {
-        let clock = Clock::system();
-        let worker = MediaWorker::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
-        let media = worker.handle();
-        let handshakes =
-            Handshakes::new(Certificate::generate().expect("a certificate")).expect("handshakes");
-        let deliver = {
-            let media = media.clone();
-            move |output| media.handshake(output)
-        };
-        let (handle, dtls) = dtls::start(handshakes, deliver, clock).expect("a thread");
-        let engine = Engine::new(Entropy::from_seed(1), clock.epoch());
-        let (thread, events) = worker.start(engine, handle, clock).expect("a thread");
+    fn start(count: usize) -> Self {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let workers = BoundWorkers::bind(any, count).expect("a port");
+        let certificate = Certificate::generate().expect("a certificate");
+        let mut entropy = Entropy::from_seed(1);
+        let (all, threads, events) = workers
+            .start(&certificate, &mut entropy, Clock::system())
+            .expect("threads");
+        let media = all.worker(WorkerId::default()).expect("one").clone();
         Self {
+            all,
             media,
             events,
-            thread,
-            dtls,
+            threads,
         }
     }
 
@@ -54,7 +51,7 @@ impl Worker {
     fn check(&self, peer: &Peer) -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        socket.connect(self.thread.local_addr).expect("a socket");
+        socket.connect(self.threads.local_addr).expect("a socket");
         socket.send(&peer.check(true)).expect("a socket");
         assert_eq!(read(&socket)[..2], [1, 1], "a Binding success");
         socket
@@ -62,7 +59,11 @@ impl Worker {
 
     /// Keys a leg and waits for word of it.
     async fn key(&mut self, peer: &Peer) {
-        let (media, keys) = (self.media.clone(), peer.keys());
+        self.key_at(self.media.clone(), peer).await;
+    }
+
+    async fn key_at(&mut self, media: MediaHandle, peer: &Peer) {
+        let keys = peer.keys();
         tokio::task::spawn_blocking(move || media.handshake(keys))
             .await
             .expect("the worker takes it");
@@ -74,23 +75,25 @@ impl Worker {
     }
 
     async fn publisher(&self) -> Peer {
+        self.publisher_called("0-one").await
+    }
+
+    async fn publisher_called(&self, name: &str) -> Peer {
         let id = PublicationId(1);
-        let peer = Peer::new(Leg::Publisher(id), 1, CM);
+        let mut peer = Peer::new(Leg::Publisher(id), 1, CM);
+        peer.ice = credentials(name);
         let config = publication(id, peer.transport());
         let command = Command::AddPublication(Box::new(config));
         self.media.command(command).await;
         peer
     }
 
-    /// Ends both threads, and waits until they have.
+    /// Ends all threads, and waits until they have.
     async fn stop(self) {
-        self.media.stop().await;
-        tokio::task::spawn_blocking(move || {
-            self.thread.join();
-            self.dtls.join();
-        })
-        .await
-        .expect("both threads end");
+        self.all.stop().await;
+        tokio::task::spawn_blocking(move || self.threads.join())
+            .await
+            .expect("all threads end");
     }
 }
 
@@ -102,7 +105,7 @@ fn read(socket: &UdpSocket) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_burst_goes_through_the_worker_from_socket_to_socket() {
-    let mut worker = Worker::start();
+    let mut worker = Worker::start(1);
     let mut publisher = worker.publisher().await;
     let from = worker.check(&publisher);
     worker.key(&publisher).await;
@@ -134,7 +137,7 @@ async fn a_burst_goes_through_the_worker_from_socket_to_socket() {
 
 #[tokio::test]
 async fn a_handshake_goes_by_way_of_the_control_thread_and_is_answered() {
-    let worker = Worker::start();
+    let worker = Worker::start(1);
     let publisher = worker.publisher().await;
     let socket = worker.check(&publisher);
     socket.send(&client_hello()).unwrap();
@@ -155,4 +158,61 @@ fn client_hello() -> Vec<u8> {
     record.extend([1, 0, 0, len, 0, 0, 0, 0, 0, 0, 0, len]);
     record.extend(body);
     record
+}
+
+#[tokio::test]
+async fn two_workers_share_a_port_and_a_publication() {
+    let mut worker = Worker::start(2);
+    let second = WorkerId::new(1).unwrap();
+    let mut publisher = worker.publisher_called("0-publisher").await;
+    let from = worker.check(&publisher);
+    worker.key(&publisher).await;
+    let tracks = publication(PublicationId(1), publisher.transport()).tracks;
+    let mirror = MirrorConfig {
+        id: PublicationId(1),
+        origin: WorkerId::default(),
+        tracks,
+    };
+    worker
+        .all
+        .command(second, Command::AddMirror(Box::new(mirror)))
+        .await;
+    let pipe = Command::AddPipe {
+        publication: PublicationId(1),
+        to: second,
+    };
+    worker.media.command(pipe).await;
+
+    // Enough of them that the kernel gives some to each socket.
+    let mut subscribers = Vec::new();
+    for number in 0..16 {
+        let id = SubscriptionId(number);
+        let at = WorkerId::new(number as usize % 2).unwrap();
+        let mut peer = Peer::new(Leg::Subscriber(id), 100 + number as u16, CM);
+        peer.ice = credentials(&format!("{}-{number}", at.mark()));
+        let config = subscription(id, PublicationId(1), peer.transport());
+        let command = Command::AddSubscription(Box::new(config));
+        worker.all.command(at, command).await;
+        let socket = worker.check(&peer);
+        let media = worker.all.worker(at).unwrap().clone();
+        worker.key_at(media, &peer).await;
+        subscribers.push((peer, socket));
+    }
+    for index in 1..=BURST {
+        from.send(&publisher.video(index, index == 1)).unwrap();
+    }
+    for (peer, socket) in &mut subscribers {
+        let mut received = 0;
+        while received < BURST as usize {
+            let mut net = Net {
+                sent: vec![(read(socket), peer.address)],
+            };
+            received += peer.open(&mut net).0.len();
+        }
+    }
+    let snapshot = worker.all.snapshot().await.unwrap();
+    assert_eq!(snapshot.engine.forwarded, 16 * BURST);
+    assert_eq!(snapshot.engine.piped, BURST);
+    assert!(snapshot.engine.handed_on > 0);
+    worker.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use parlor::clock::Clock;
+use parlor::clock::{Clock, Epoch};
 use parlor::entropy::Entropy;
 use parlor::rtp::extension::Element;
 use parlor::rtp::header::{Header, MAX_LEN, Outgoing};
@@ -15,6 +15,7 @@ use parlor::sfu::command::{
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::sfu::engine::Engine;
 use parlor::sfu::handshake::{HandshakeOutput, SrtpKeys};
+use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 use parlor::srtp::mac::MacQueue;
 use parlor::srtp::{MasterKey, Opener, Profile, Sealer};
@@ -229,8 +230,23 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let epoch = Clock::system().epoch();
+        Self::around(Engine::new(Entropy::from_seed(1), epoch), epoch)
+    }
+
+    /// The worlds of two workers.
+    pub fn pair() -> [Self; 2] {
+        let epoch = Clock::system().epoch();
+        let mut workers = WorkerId::first(2);
+        [1, 2].map(|seed| {
+            let worker = workers.next().expect("two workers");
+            let engine = Engine::new(Entropy::from_seed(seed), epoch).among(worker, 2);
+            Self::around(engine, epoch)
+        })
+    }
+
+    fn around(engine: Engine, epoch: Epoch) -> Self {
         Self {
-            engine: Engine::new(Entropy::from_seed(1), epoch),
+            engine,
             net: Net::default(),
             now: epoch.instant,
             slab: ReceiveSlab::new(64),

@@ -18,6 +18,7 @@ use std::collections::{HashMap, VecDeque};
 use self::publisher::{Agreement, Publication};
 use self::subscriber::Subscription;
 use super::command::{Command, EngineEvent, LocalEndpoint};
+use super::worker::WorkerId;
 use super::{CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
 use crate::entropy::Entropy;
 use crate::model::codec::VideoCodecs;
@@ -44,6 +45,12 @@ impl Negotiator {
             commands: VecDeque::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// Chooses the worker of the leg that the next request is about.
+    pub fn at(&mut self, worker: WorkerId) -> &mut Self {
+        self.local.worker = worker;
+        self
     }
 
     /// Carries out a request of the hub.

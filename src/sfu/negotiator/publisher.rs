@@ -40,7 +40,7 @@ impl Publication {
             return Err(CloseReason::NothingInCommon);
         }
         let mut publication = Self {
-            transport: Transport::new(Local::new(entropy), agreement.remote),
+            transport: Transport::new(Local::new(endpoint.worker, entropy), agreement.remote),
             tracks: agreement.tracks,
         };
         let local = &mut publication.transport.local;

@@ -51,7 +51,7 @@ impl Subscription {
         endpoint: &LocalEndpoint,
         entropy: &mut Entropy,
     ) -> Result<(Self, String), CloseReason> {
-        let mut local = Local::new(entropy);
+        let mut local = Local::new(endpoint.worker, entropy);
         let mut numbers = Numbers::new(entropy);
         let outgoing: Vec<_> = tracks
             .iter()

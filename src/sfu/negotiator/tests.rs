@@ -9,6 +9,7 @@ use crate::sfu::command::{
     PublicationConfig, Simulcast, SubscriptionConfig,
 };
 use crate::sfu::sdp::{Direction, RidDirection, SessionDescription, Setup};
+use crate::sfu::worker::WorkerId;
 
 const OFFER: &str = include_str!("../../../tests/fixtures/sdp/publisher-offer.sdp");
 const BEFORE: &str = include_str!("../../../tests/fixtures/sdp/publisher-restart-before.sdp");
@@ -554,6 +555,7 @@ impl Sfu {
                 algorithm: FingerprintAlgorithm::Sha256,
                 digest: (0..32).collect(),
             },
+            worker: WorkerId::default(),
         };
         Self(Negotiator::new(local, Entropy::from_seed(7)))
     }

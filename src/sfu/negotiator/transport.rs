@@ -4,8 +4,9 @@ use crate::entropy::Entropy;
 use crate::sfu::CloseReason;
 use crate::sfu::command::{Fingerprint, IceCredentials, LocalEndpoint, TransportConfig};
 use crate::sfu::sdp::{Section, SessionDescription, Setup};
+use crate::sfu::worker::WorkerId;
 
-/// Length of our ufrag. 95 random bits: unique in the process without keeping count.
+/// Length of our ufrag behind the mark of its worker. 95 random bits: unique in the process without keeping count.
 const UFRAG_LEN: usize = 16;
 
 /// Length of our password; RFC 8445, 5.3 wants at least 128 bits, this is 142.
@@ -51,9 +52,9 @@ pub(super) struct Local {
 }
 
 impl Local {
-    pub(super) fn new(entropy: &mut Entropy) -> Self {
+    pub(super) fn new(worker: WorkerId, entropy: &mut Entropy) -> Self {
         Self {
-            ufrag: entropy.alphanumeric(UFRAG_LEN),
+            ufrag: ufrag(worker.mark(), entropy),
             pwd: entropy.alphanumeric(PWD_LEN),
             session: entropy.u32().into(),
             version: 0,
@@ -62,7 +63,8 @@ impl Local {
 
     /// New credentials (RFC 8445, 9).
     fn restart(&mut self, entropy: &mut Entropy) {
-        self.ufrag = entropy.alphanumeric(UFRAG_LEN);
+        // The leg stays where it is.
+        self.ufrag = ufrag(self.ufrag.chars().next().unwrap_or_default(), entropy);
         self.pwd = entropy.alphanumeric(PWD_LEN);
     }
 
@@ -102,6 +104,11 @@ impl Local {
         };
         description.to_string()
     }
+}
+
+/// A local name that begins with the mark of its leg's worker.
+fn ufrag(mark: char, entropy: &mut Entropy) -> String {
+    format!("{mark}{}", entropy.alphanumeric(UFRAG_LEN))
 }
 
 /// Both sides.

@@ -1,0 +1,308 @@
+//! What one media worker hands to another: datagrams that the kernel gave to the wrong one, packets
+//! of publications whose subscribers are spread over several, and what goes back.
+//!
+//! Everything of one turn travels together, in a [`Parcel`] from a pool that the sender owns; the
+//! receiver reads it where it lies and gives it back empty.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use super::PublicationId;
+use super::datagram::ReceiveSlab;
+use super::packet::Packet;
+use super::worker::WorkerId;
+use crate::rtp::rtcp::report::SenderInfo;
+
+/// Datagrams and packets per parcel.
+const SLOTS: usize = 64;
+
+/// Parcels under way to one worker. When all are, what is for it is dropped and counted; media of
+/// publications by the rule of [`Post::packet`].
+pub const MAX_UNDER_WAY: usize = 16;
+
+/// Parcels that video leaves to audio.
+const RESERVED: usize = 4;
+
+/// Notes per parcel that need no slot.
+const MAX_NOTES: usize = 256;
+
+/// Addresses of other workers' peers that are remembered before stale ones are looked for.
+const MIN_ROUTES: usize = 1_024;
+
+/// How long an address is remembered without a check from it: as long as its leg would live
+/// (RFC 7675, 5.1). Each check renews it.
+const ROUTE_ALIVE: Duration = Duration::from_secs(30);
+
+/// A batch from one worker to another.
+#[derive(Debug)]
+pub struct Parcel {
+    from: WorkerId,
+    pub(super) slab: ReceiveSlab,
+    pub(super) items: Vec<Item>,
+}
+
+/// One thing in a parcel.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A datagram for one of the receiver's legs; its slot.
+    Datagram(usize),
+    /// A decrypted packet of a publication that the receiver mirrors; its bytes fill a slot.
+    Packet {
+        publication: PublicationId,
+        track: usize,
+        slot: usize,
+        packet: Packet,
+    },
+    /// A sender report about a stream of a publication that the receiver mirrors.
+    Report {
+        publication: PublicationId,
+        source: u32,
+        info: SenderInfo,
+    },
+    /// Subscribers of a mirror need key frames of these layers.
+    Keyframes {
+        publication: PublicationId,
+        layers: u8,
+    },
+    /// Datagrams from this address are for the worker that sent this.
+    Route(SocketAddr),
+}
+
+impl Parcel {
+    fn new(from: WorkerId) -> Self {
+        Self {
+            from,
+            slab: ReceiveSlab::new(SLOTS),
+            items: Vec::with_capacity(SLOTS),
+        }
+    }
+
+    /// The worker that filled it, and that it goes back to.
+    pub fn sender(&self) -> WorkerId {
+        self.from
+    }
+
+    fn has_slot(&self) -> bool {
+        self.slab.len() < SLOTS
+    }
+}
+
+/// One worker's outgoing parcels, and what it knows of the others' peers.
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    me: WorkerId,
+    /// One for each worker, also for this one.
+    ways: Vec<Way>,
+    #[expect(clippy::vec_box, reason = "they travel in these boxes")]
+    free: Vec<Box<Parcel>>,
+    ready: VecDeque<(WorkerId, Box<Parcel>)>,
+    routes: FxHashMap<SocketAddr, (WorkerId, Instant)>,
+    /// How many routes there may be before stale ones are looked for.
+    max_routes: usize,
+}
+
+/// The way to one worker.
+#[derive(Debug, Default)]
+struct Way {
+    open: Option<Box<Parcel>>,
+    /// Parcels that were handed out and have not come back, the open one included.
+    under_way: usize,
+}
+
+impl Post {
+    /// The post of `me` among `count` workers.
+    pub(super) fn new(me: WorkerId, count: usize) -> Self {
+        Self {
+            me,
+            ways: (0..count).map(|_| Way::default()).collect(),
+            max_routes: MIN_ROUTES,
+            ..Self::default()
+        }
+    }
+
+    /// Hands on an ICE check for a leg that is not here; whether it was.
+    pub(super) fn check(&mut self, ufrag: &str, bytes: &[u8], from: SocketAddr) -> bool {
+        WorkerId::of_ufrag(ufrag).is_some_and(|owner| self.datagram(owner, bytes, from))
+    }
+
+    /// Hands on anything else from an address that is no leg's here; whether it was.
+    pub(super) fn stray(&mut self, bytes: &[u8], from: SocketAddr) -> bool {
+        let Some((owner, _)) = self.routes.get(&from).copied() else {
+            return false;
+        };
+        self.datagram(owner, bytes, from)
+    }
+
+    /// Copies a datagram; nothing if the way is full.
+    fn datagram(&mut self, owner: WorkerId, bytes: &[u8], from: SocketAddr) -> bool {
+        let Some(parcel) = self.parcel(owner, 0, Parcel::has_slot) else {
+            return false;
+        };
+        let slot = parcel.slab.len();
+        parcel.slab.push(bytes, from);
+        parcel.items.push(Item::Datagram(slot));
+        true
+    }
+
+    /// Copies a packet for a mirror; whether there was room. The last of it is kept for audio, so
+    /// that a worker that falls behind loses pictures first.
+    pub(super) fn packet(
+        &mut self,
+        to: WorkerId,
+        publication: PublicationId,
+        track: usize,
+        packet: &Packet,
+        bytes: &[u8],
+    ) -> bool {
+        let reserved = match packet.kind {
+            super::MediaKind::Audio => 0,
+            super::MediaKind::Video => RESERVED,
+        };
+        let Some(parcel) = self.parcel(to, reserved, Parcel::has_slot) else {
+            return false;
+        };
+        let slot = parcel.slab.len();
+        // Where it came from is the publication's business.
+        parcel.slab.push(bytes, NOWHERE);
+        parcel.items.push(Item::Packet {
+            publication,
+            track,
+            slot,
+            packet: packet.clone(),
+        });
+        true
+    }
+
+    /// Sends something that needs no slot; lost if the way is full: all of these are said again.
+    pub(super) fn note(&mut self, to: WorkerId, item: Item) {
+        if let Some(parcel) = self.parcel(to, 0, |parcel| parcel.items.len() < MAX_NOTES) {
+            parcel.items.push(item);
+        }
+    }
+
+    /// The open parcel to a worker, or a new one if it does not fit; `None` if fewer than
+    /// `reserved` would be left.
+    fn parcel(
+        &mut self,
+        to: WorkerId,
+        reserved: usize,
+        fits: impl Fn(&Parcel) -> bool,
+    ) -> Option<&mut Parcel> {
+        if to == self.me {
+            return None;
+        }
+        let way = self.ways.get_mut(to.index())?;
+        if !way.open.as_deref().is_some_and(fits) {
+            if way.under_way + reserved >= MAX_UNDER_WAY {
+                return None;
+            }
+            way.under_way += 1;
+            let me = self.me;
+            let fresh = self.free.pop().unwrap_or_else(|| Box::new(Parcel::new(me)));
+            let full = way.open.replace(fresh);
+            self.ready.extend(full.map(|parcel| (to, parcel)));
+        }
+        way.open.as_deref_mut()
+    }
+
+    /// The next parcel to bring to its worker.
+    pub(super) fn poll(&mut self) -> Option<(WorkerId, Box<Parcel>)> {
+        if let Some(next) = self.ready.pop_front() {
+            return Some(next);
+        }
+        let mut ways = WorkerId::first(self.ways.len()).zip(&mut self.ways);
+        ways.find_map(|(to, way)| Some((to, way.open.take()?)))
+    }
+
+    /// Takes a parcel back that `by` has read.
+    pub(super) fn take_back(&mut self, by: WorkerId, mut parcel: Box<Parcel>) {
+        if let Some(way) = self.ways.get_mut(by.index()) {
+            way.under_way = way.under_way.saturating_sub(1);
+        }
+        parcel.slab.clear();
+        parcel.items.clear();
+        self.free.push(parcel);
+    }
+
+    /// Remembers that an address belongs to another worker's peer.
+    pub(super) fn learn(&mut self, address: SocketAddr, owner: WorkerId, now: Instant) {
+        if self.routes.len() >= self.max_routes && !self.routes.contains_key(&address) {
+            let alive = |at: Instant| now.saturating_duration_since(at) < ROUTE_ALIVE;
+            self.routes.retain(|_, (_, at)| alive(*at));
+            self.max_routes = MIN_ROUTES.max(2 * self.routes.len());
+        }
+        self.routes.insert(address, (owner, now));
+    }
+
+    /// Forgets that an address belongs to another worker's peer.
+    pub(super) fn forget(&mut self, address: SocketAddr) {
+        if !self.routes.is_empty() {
+            self.routes.remove(&address);
+        }
+    }
+}
+
+/// The sender of what has none.
+const NOWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    fn workers() -> (WorkerId, WorkerId) {
+        let mut all = WorkerId::first(2);
+        (all.next().unwrap(), all.next().unwrap())
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    #[test]
+    fn a_check_goes_to_the_worker_that_its_ufrag_names() {
+        let (me, other) = workers();
+        let mut post = Post::new(me, 2);
+        assert!(post.check("1abc", b"check", address(1)));
+        assert!(!post.check("0abc", b"check", address(1)), "that is me");
+        assert!(!post.check("2abc", b"check", address(1)), "there is none");
+        let (to, parcel) = post.poll().unwrap();
+        assert_eq!((to, parcel.sender()), (other, me));
+        assert_eq!(parcel.slab.datagram(0), b"check");
+        assert!(post.poll().is_none());
+    }
+
+    #[test]
+    fn a_way_is_bounded_and_opens_again_when_parcels_come_back() {
+        let (me, other) = workers();
+        let mut post = Post::new(me, 2);
+        post.learn(address(1), other, Clock::system().epoch().instant);
+        let taken = (0..10_000).filter(|_| post.stray(b"x", address(1))).count();
+        assert_eq!(taken, MAX_UNDER_WAY * SLOTS);
+        let mut parcels: Vec<_> = std::iter::from_fn(|| post.poll()).collect();
+        assert_eq!(parcels.len(), MAX_UNDER_WAY);
+        assert!(!post.stray(b"x", address(1)));
+        let (_, parcel) = parcels.pop().unwrap();
+        post.take_back(other, parcel);
+        assert!(post.stray(b"x", address(1)));
+        assert_eq!(post.free.len(), 0);
+    }
+
+    #[test]
+    fn addresses_without_checks_are_forgotten_when_there_are_many() {
+        let (me, other) = workers();
+        let mut post = Post::new(me, 2);
+        let start = Clock::system().epoch().instant;
+        for port in 0..MIN_ROUTES as u16 {
+            post.learn(address(port), other, start);
+        }
+        post.learn(address(u16::MAX), other, start + ROUTE_ALIVE);
+        assert_eq!(post.routes.len(), 1);
+        assert!(!post.stray(b"x", address(1)));
+        assert!(post.stray(b"x", address(u16::MAX)));
+    }
+}

@@ -1,0 +1,421 @@
+//! Which media worker each leg lives at.
+//!
+//! The legs of one session live together, so that nothing crosses threads, until there are more of
+//! them than one worker should carry alone. From then on they are spread in blocks: a publication
+//! stays where it is and is mirrored at each worker that has subscribers of it
+//! ([`Command::AddPipe`], [`Command::AddMirror`]).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::command::{Command, MirrorConfig};
+use super::worker::WorkerId;
+use super::{Leg, PublicationId, Request, SubscriptionId};
+
+/// Legs of one session that are placed at one worker in a row before the least loaded worker is
+/// looked for again. A mirrored packet costs its two workers about as much as forwarding it once,
+/// which is little against the subscribers that one block adds.
+const BLOCK: usize = 64;
+
+/// The legs of all workers. Belongs to the control half.
+#[derive(Debug)]
+pub struct Shards {
+    /// Legs placed at each worker.
+    loads: Vec<usize>,
+    sessions: HashMap<u64, Session>,
+    publications: HashMap<PublicationId, Publication>,
+    subscriptions: HashMap<SubscriptionId, Subscription>,
+    commands: VecDeque<(WorkerId, Command)>,
+}
+
+/// The legs of one session.
+#[derive(Debug)]
+struct Session {
+    legs: usize,
+    /// Where the next leg is placed.
+    open: WorkerId,
+    /// Legs that were placed there since it was chosen.
+    block: usize,
+}
+
+#[derive(Debug)]
+struct Publication {
+    session: u64,
+    home: WorkerId,
+    /// What mirrors must know; from the latest offer.
+    mirror: Option<MirrorConfig>,
+    /// Workers with a mirror, and how many subscriptions each serves.
+    mirrors: BTreeMap<WorkerId, usize>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    session: u64,
+    publication: PublicationId,
+    worker: WorkerId,
+    /// Whether its worker knows it.
+    added: bool,
+}
+
+impl Shards {
+    /// The legs of `workers` workers, of which there must be one at least: none yet.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            loads: vec![0; workers.max(1)],
+            sessions: HashMap::new(),
+            publications: HashMap::new(),
+            subscriptions: HashMap::new(),
+            commands: VecDeque::new(),
+        }
+    }
+
+    /// Takes note of a request about a leg of `session`, before it is carried out; returns the
+    /// worker that has the leg or is to have it.
+    pub fn place(&mut self, session: u64, request: &Request) -> WorkerId {
+        match request {
+            Request::PublisherOffer { publication, .. } => {
+                if let Some(known) = self.publications.get(publication) {
+                    return known.home;
+                }
+                let home = self.choose(session);
+                let publication_of_it = Publication {
+                    session,
+                    home,
+                    mirror: None,
+                    mirrors: BTreeMap::new(),
+                };
+                self.publications.insert(*publication, publication_of_it);
+                home
+            }
+            Request::Subscribe {
+                subscription,
+                publication,
+                ..
+            } => {
+                let worker = self.choose(session);
+                let placed = Subscription {
+                    session,
+                    publication: *publication,
+                    worker,
+                    added: false,
+                };
+                self.subscriptions.insert(*subscription, placed);
+                worker
+            }
+            Request::Unsubscribe { subscription } => {
+                let known = self.subscriptions.get(subscription);
+                let worker = known.map_or(WorkerId::default(), |known| known.worker);
+                // One that was never answered ends without a command.
+                if known.is_some_and(|known| !known.added) {
+                    self.forget(Leg::Subscriber(*subscription));
+                }
+                worker
+            }
+            Request::SubscriberAnswer { subscription, .. }
+            | Request::SubscriberOffer { subscription, .. }
+            | Request::Update { subscription, .. } => self.worker(Leg::Subscriber(*subscription)),
+            Request::Unpublish { publication } => self.worker(Leg::Publisher(*publication)),
+        }
+    }
+
+    /// Sends a command to the worker that has its leg, with what others must know.
+    pub fn handle_command(&mut self, command: Command) {
+        match &command {
+            Command::AddPublication(config) | Command::UpdatePublication(config) => {
+                let home = self.worker(Leg::Publisher(config.id));
+                let mirror = MirrorConfig {
+                    id: config.id,
+                    origin: home,
+                    tracks: config.tracks.clone(),
+                };
+                let Some(publication) = self.publications.get_mut(&config.id) else {
+                    return;
+                };
+                for worker in publication.mirrors.keys() {
+                    let update = Command::AddMirror(Box::new(mirror.clone()));
+                    self.commands.push_back((*worker, update));
+                }
+                publication.mirror = Some(mirror);
+                self.commands.push_back((home, command));
+            }
+            Command::AddSubscription(config) => {
+                let (id, publication) = (config.id, config.publication);
+                let Some(subscription) = self.subscriptions.get_mut(&id) else {
+                    return;
+                };
+                let worker = subscription.worker;
+                if !std::mem::replace(&mut subscription.added, true) {
+                    self.mirror(publication, worker);
+                }
+                self.commands.push_back((worker, command));
+            }
+            Command::Update { subscription, .. } => {
+                let worker = self.worker(Leg::Subscriber(*subscription));
+                self.commands.push_back((worker, command));
+            }
+            Command::RestartIce { leg, .. } => {
+                self.commands.push_back((self.worker(*leg), command));
+            }
+            Command::Remove(leg) => {
+                let leg = *leg;
+                self.commands.push_back((self.worker(leg), command));
+                self.forget(leg);
+            }
+            // These are our own.
+            Command::AddMirror(_) | Command::AddPipe { .. } | Command::RemovePipe { .. } => {}
+        }
+    }
+
+    /// Forgets a leg that is gone, a publication's subscriptions with it. Does nothing twice.
+    pub fn forget(&mut self, leg: Leg) {
+        match leg {
+            Leg::Publisher(id) => {
+                let Some(publication) = self.publications.remove(&id) else {
+                    return;
+                };
+                for worker in publication.mirrors.into_keys() {
+                    self.commands.push_back((worker, Command::Remove(leg)));
+                }
+                self.release(publication.session, publication.home);
+                let subscribers = self.subscriptions.extract_if(|_, s| s.publication == id);
+                let subscribers: Vec<_> = subscribers.map(|(_, s)| (s.session, s.worker)).collect();
+                for (session, worker) in subscribers {
+                    self.release(session, worker);
+                }
+            }
+            Leg::Subscriber(id) => {
+                let Some(subscription) = self.subscriptions.remove(&id) else {
+                    return;
+                };
+                self.release(subscription.session, subscription.worker);
+                if subscription.added {
+                    self.unmirror(subscription.publication, subscription.worker);
+                }
+            }
+        }
+    }
+
+    /// The next command, and who is to carry it out.
+    pub fn poll_command(&mut self) -> Option<(WorkerId, Command)> {
+        self.commands.pop_front()
+    }
+
+    /// Where a leg lives; the first worker for an unknown one, which knows nothing of it.
+    fn worker(&self, leg: Leg) -> WorkerId {
+        let known = match leg {
+            Leg::Publisher(id) => self.publications.get(&id).map(|known| known.home),
+            Leg::Subscriber(id) => self.subscriptions.get(&id).map(|known| known.worker),
+        };
+        known.unwrap_or_default()
+    }
+
+    /// The worker for one more leg of a session.
+    fn choose(&mut self, session: u64) -> WorkerId {
+        let idlest = WorkerId::first(self.loads.len())
+            .min_by_key(|worker| self.loads[worker.index()])
+            .unwrap_or_default();
+        let session = self.sessions.entry(session).or_insert(Session {
+            legs: 0,
+            open: idlest,
+            block: 0,
+        });
+        if session.block == BLOCK {
+            // Another one only if that is better.
+            if self.loads[idlest.index()] < self.loads[session.open.index()] {
+                session.open = idlest;
+            }
+            session.block = 0;
+        }
+        session.block += 1;
+        session.legs += 1;
+        self.loads[session.open.index()] += 1;
+        session.open
+    }
+
+    fn release(&mut self, session: u64, worker: WorkerId) {
+        self.loads[worker.index()] = self.loads[worker.index()].saturating_sub(1);
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.legs -= 1;
+            if known.legs == 0 {
+                self.sessions.remove(&session);
+            }
+        }
+    }
+
+    /// A subscription begins at `worker`.
+    fn mirror(&mut self, id: PublicationId, worker: WorkerId) {
+        let Some(publication) = self.publications.get_mut(&id) else {
+            return;
+        };
+        if worker == publication.home {
+            return;
+        }
+        let served = publication.mirrors.entry(worker).or_default();
+        *served += 1;
+        if *served == 1
+            && let Some(mirror) = publication.mirror.clone()
+        {
+            let add = Command::AddMirror(Box::new(mirror));
+            self.commands.push_back((worker, add));
+            let pipe = Command::AddPipe {
+                publication: id,
+                to: worker,
+            };
+            self.commands.push_back((publication.home, pipe));
+        }
+    }
+
+    /// A subscription ended at `worker`.
+    fn unmirror(&mut self, id: PublicationId, worker: WorkerId) {
+        let Some(publication) = self.publications.get_mut(&id) else {
+            return;
+        };
+        let Some(served) = publication.mirrors.get_mut(&worker) else {
+            return;
+        };
+        *served -= 1;
+        if *served == 0 {
+            publication.mirrors.remove(&worker);
+            let unpipe = Command::RemovePipe {
+                publication: id,
+                to: worker,
+            };
+            self.commands.push_back((publication.home, unpipe));
+            let remove = Command::Remove(Leg::Publisher(id));
+            self.commands.push_back((worker, remove));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sfu::Wanted;
+    use crate::sfu::command::{PublicationConfig, SubscriptionConfig, TransportConfig};
+
+    fn publish(shards: &mut Shards, session: u64, id: u64) -> WorkerId {
+        let publication = PublicationId(id);
+        let sdp = String::new();
+        let request = Request::PublisherOffer {
+            publication,
+            sdp,
+            codecs: None,
+        };
+        let worker = shards.place(session, &request);
+        let config = PublicationConfig {
+            id: publication,
+            transport: TransportConfig::detached(),
+            tracks: Vec::new(),
+        };
+        shards.handle_command(Command::AddPublication(Box::new(config)));
+        worker
+    }
+
+    fn subscribe(shards: &mut Shards, session: u64, id: u64, publication: u64) -> WorkerId {
+        let (subscription, publication) = (SubscriptionId(id), PublicationId(publication));
+        let wanted = Wanted::default();
+        let request = Request::Subscribe {
+            subscription,
+            publication,
+            wanted,
+        };
+        let worker = shards.place(session, &request);
+        let config = SubscriptionConfig {
+            id: subscription,
+            publication,
+            transport: TransportConfig::detached(),
+            wanted,
+            tracks: Vec::new(),
+        };
+        shards.handle_command(Command::AddSubscription(Box::new(config)));
+        worker
+    }
+
+    /// Who was told what, in short.
+    fn told(shards: &mut Shards) -> Vec<(usize, String)> {
+        let all = std::iter::from_fn(|| shards.poll_command());
+        all.map(|(worker, command)| {
+            let text = format!("{command:?}");
+            let end = text.find(['(', ' ']).unwrap_or(text.len());
+            (worker.index(), text[..end].to_owned())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn sessions_are_spread_and_the_legs_of_a_small_one_stay_together() {
+        let mut shards = Shards::new(4);
+        let homes: Vec<_> = (0..4)
+            .map(|session| publish(&mut shards, session, session).index())
+            .collect();
+        assert_eq!(homes, [0, 1, 2, 3]);
+        for id in 0..20 {
+            assert_eq!(subscribe(&mut shards, 2, id, 2).index(), 2);
+        }
+        assert!(told(&mut shards).iter().all(|(_, what)| what != "AddPipe"));
+    }
+
+    #[test]
+    fn a_large_session_uses_all_workers_and_gives_them_back() {
+        let mut shards = Shards::new(3);
+        let home = publish(&mut shards, 1, 1);
+        let mut counts = [0; 3];
+        for id in 0..600 {
+            counts[subscribe(&mut shards, 1, id, 1).index()] += 1;
+        }
+        assert!(counts.iter().all(|count| *count >= 150), "{counts:?}");
+        let commands = told(&mut shards);
+        let count = |what: &str| commands.iter().filter(|(_, told)| told == what).count();
+        assert_eq!((count("AddMirror"), count("AddPipe")), (2, 2));
+        for id in 0..600 {
+            shards.handle_command(Command::Remove(Leg::Subscriber(SubscriptionId(id))));
+        }
+        let commands = told(&mut shards);
+        let unpiped = (home.index(), "RemovePipe".to_owned());
+        assert_eq!(commands.iter().filter(|told| **told == unpiped).count(), 2);
+        shards.handle_command(Command::Remove(Leg::Publisher(PublicationId(1))));
+        assert_eq!(shards.loads, [0, 0, 0]);
+        assert!(shards.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_mirror_is_made_before_its_first_subscription_and_ends_with_the_publication() {
+        let mut shards = Shards::new(2);
+        publish(&mut shards, 1, 1);
+        for id in 0..BLOCK as u64 {
+            subscribe(&mut shards, 1, id, 1);
+        }
+        let commands = told(&mut shards);
+        let told_of = |worker, what: &str| (worker, what.to_owned());
+        assert_eq!(
+            commands[commands.len() - 3..],
+            [
+                told_of(1, "AddMirror"),
+                told_of(0, "AddPipe"),
+                told_of(1, "AddSubscription")
+            ]
+        );
+        shards.forget(Leg::Publisher(PublicationId(1)));
+        assert_eq!(told(&mut shards), [told_of(1, "Remove")]);
+        assert_eq!(shards.loads, [0, 0]);
+        assert!(shards.subscriptions.is_empty());
+    }
+
+    #[test]
+    fn a_subscription_that_is_never_answered_leaves_nothing_behind() {
+        let mut shards = Shards::new(2);
+        let (subscription, publication) = (SubscriptionId(1), PublicationId(1));
+        let wanted = Wanted::default();
+        shards.place(
+            1,
+            &Request::Subscribe {
+                subscription,
+                publication,
+                wanted,
+            },
+        );
+        shards.place(1, &Request::Unsubscribe { subscription });
+        assert_eq!(shards.loads, [0, 0]);
+        assert!(shards.sessions.is_empty() && shards.subscriptions.is_empty());
+        assert_eq!(told(&mut shards), []);
+    }
+}
