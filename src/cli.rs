@@ -9,6 +9,7 @@ use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::entropy::Entropy;
+use crate::load::media::{self, MediaLoad};
 use crate::load::signaling::{self, SignalingLoad};
 use crate::model::codec::VideoCodecs;
 use crate::model::project::Project;
@@ -59,6 +60,8 @@ struct Serve {
 enum LoadCommand {
     /// Many connections in many sessions, and signals among them.
     Signaling(SignalingLoad),
+    /// Publishers and subscribers with real ICE, DTLS and SRTP.
+    Media(MediaLoad),
 }
 
 #[derive(Debug, Subcommand)]
@@ -131,6 +134,10 @@ impl Cli {
                 // What the server needs to be reachable does not matter here.
                 let config = self.settings.load(true)?;
                 runtime()?.block_on(command.run(&config))
+            }
+            Command::Load(LoadCommand::Media(load)) => {
+                let run = media::run(load, Clock::system(), Entropy::from_system(), print);
+                runtime()?.block_on(run)
             }
             Command::Load(LoadCommand::Signaling(load)) => {
                 let run = signaling::run(load, Clock::system(), Entropy::from_system());

@@ -1,12 +1,12 @@
-//! One signaling client that does no more than a load generator needs: it joins, acknowledges,
-//! keeps its websocket alive, and sends the signals it is told to.
+//! One signaling client that does no more than load generators need: it joins, acknowledges,
+//! keeps its websocket alive, and sends the signals and requests it is told to.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -15,11 +15,15 @@ use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use super::histogram::Histogram;
+use super::target::Target;
 use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::model::id::SessionId;
+use crate::model::token;
 use crate::signaling::frame::{Frame, FrameKind, header};
 
 /// How often the official client says that it is there (`protocol/signaling.md`, 4.3).
-const KEEPALIVE: Duration = Duration::from_secs(2);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// How long joining may take.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
@@ -37,13 +41,40 @@ pub(super) struct Ticket {
     pub(super) connection: Uuid,
 }
 
+impl Ticket {
+    /// A ticket for one more connection of `session`.
+    pub(super) fn issue(
+        target: &Target,
+        session: &str,
+        clock: Clock,
+        entropy: &mut Entropy,
+    ) -> Result<Self> {
+        let id: SessionId = session
+            .parse()
+            .context("the server's session id is not one")?;
+        let now_s = clock.unix_ms() / 1000;
+        Ok(Self {
+            authority: target.authority.clone(),
+            project: target.project.id.to_string(),
+            session: session.to_owned(),
+            token: token::issue(&target.project, &id, "publisher", "", now_s),
+            connection: entropy.uuid(),
+        })
+    }
+}
+
 /// A client that has joined.
 #[derive(Debug)]
 pub(super) struct Client {
     socket: WebSocketStream<TcpStream>,
     base: String,
     address: String,
+    connection: Uuid,
+    /// Requests sent so far; they number transactions.
+    transactions: u64,
     clock: Clock,
+    /// The streams that were there when it joined.
+    pub(super) streams: Vec<String>,
     /// How long signals took from their sender to here.
     fan_out: Histogram,
 }
@@ -70,7 +101,10 @@ impl Client {
             socket,
             base,
             address,
+            connection: ticket.connection,
+            transactions: 0,
             clock,
+            streams: Vec::new(),
             fan_out: Histogram::new(),
         };
         let hello = vec![
@@ -111,6 +145,7 @@ impl Client {
                 FrameKind::Status => {
                     let status = frame.header(header::STATUS).unwrap_or_default();
                     ensure!(status == "200", "joining was refused with {status}");
+                    self.streams = streams(&frame.payload);
                     return Ok(());
                 }
                 FrameKind::Message => self.acknowledge(&frame).await?,
@@ -141,7 +176,7 @@ impl Client {
                     None => return self.leave().await,
                 },
                 _ = keepalive.tick() => {
-                    self.send(FrameKind::Ping, vec![], vec![], String::new()).await?;
+                    self.ping().await?;
                 }
             }
         }
@@ -174,7 +209,7 @@ impl Client {
         self.fan_out.add(took);
     }
 
-    async fn acknowledge(&mut self, frame: &Frame) -> Result<()> {
+    pub(super) async fn acknowledge(&mut self, frame: &Frame) -> Result<()> {
         let Some(transaction) = frame.header(header::TRANSACTION_ID) else {
             return Ok(());
         };
@@ -187,6 +222,55 @@ impl Client {
             (header::FROM_ADDRESS.to_owned(), self.address.clone()),
         ];
         self.send(FrameKind::Status, vec![to], headers, String::new())
+            .await
+    }
+
+    /// Says that it is still there.
+    pub(super) async fn ping(&mut self) -> Result<()> {
+        self.send(FrameKind::Ping, vec![], vec![], String::new())
+            .await
+    }
+
+    /// Its connection id.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks something of the session; the answer comes as a STATUS.
+    pub(super) async fn request(
+        &mut self,
+        method: &str,
+        resource: &str,
+        content: &Value,
+    ) -> Result<()> {
+        let uri = format!("{}/{resource}", self.base);
+        let message = json!({"method": method, "uri": uri, "content": content});
+        self.message(SYMPHONY, &message).await
+    }
+
+    /// Sends an offer or an answer to whoever sent `asked` from `to`.
+    pub(super) async fn negotiate(
+        &mut self,
+        to: &str,
+        uri: &str,
+        kind: &str,
+        asked: &Value,
+        sdp: &str,
+    ) -> Result<()> {
+        let message = json!({
+            "method": kind, "uri": uri,
+            "content": {"peerId": asked["peerId"], "sourceStreamId": asked["sourceStreamId"],
+                        "type": kind, "sdp": sdp},
+        });
+        self.message(to, &message).await
+    }
+
+    async fn message(&mut self, to: &str, message: &Value) -> Result<()> {
+        self.transactions += 1;
+        let transaction = Uuid::from_u64_pair(self.connection.as_u64_pair().0, self.transactions);
+        let headers = self.message_headers(transaction.to_string());
+        let to = vec![to.to_owned()];
+        self.send(FrameKind::Message, to, headers, message.to_string())
             .await
     }
 
@@ -225,7 +309,7 @@ impl Client {
         Ok(self.socket.send(Message::Binary(frame.encode())).await?)
     }
 
-    async fn receive(&mut self) -> Result<Frame> {
+    pub(super) async fn receive(&mut self) -> Result<Frame> {
         loop {
             match self
                 .socket
@@ -244,6 +328,15 @@ impl Client {
         let start: Instant = self.clock.epoch().instant;
         self.clock.now().saturating_duration_since(start)
     }
+}
+
+/// The ids of the streams in a session's state (`protocol/signaling.md`, 6).
+fn streams(state: &str) -> Vec<String> {
+    let state: Value = serde_json::from_str(state).unwrap_or_default();
+    let streams = state["stream"].as_array().into_iter().flatten();
+    streams
+        .filter_map(|stream| stream["id"].as_str().map(str::to_owned))
+        .collect()
 }
 
 fn decode(bytes: &Bytes) -> Result<Frame> {

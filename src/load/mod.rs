@@ -3,5 +3,7 @@
 
 mod client;
 mod histogram;
+pub mod media;
+mod report;
 pub mod signaling;
 mod target;

@@ -11,11 +11,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::client::{Client, Ticket};
 use super::histogram::Histogram;
+use super::report::Quantiles;
 use super::target::{Target, TargetArgs};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
-use crate::model::id::SessionId;
-use crate::model::token;
 
 /// Files the process needs beside one for each connection.
 const OTHER_FILES: u64 = 64;
@@ -61,24 +60,6 @@ struct Report {
     fan_out_ms: Quantiles,
     /// Processor time of the server for one signal to one receiver, in microseconds.
     cpu_us_per_delivery: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Quantiles {
-    p50: f64,
-    p95: f64,
-    p99: f64,
-}
-
-impl From<&Histogram> for Quantiles {
-    fn from(of: &Histogram) -> Self {
-        let round = |quantile| (of.quantile_ms(quantile) * 1000.0).round() / 1000.0;
-        Self {
-            p50: round(0.5),
-            p95: round(0.95),
-            p99: round(0.99),
-        }
-    }
 }
 
 /// The clients of one run. Aborted when dropped.
@@ -155,7 +136,7 @@ async fn join_all(
     for number in 0..load.connections as usize {
         pace.tick().await;
         let index = number % sessions.len();
-        let ticket = ticket(target, &sessions[index], clock, entropy)?;
+        let ticket = Ticket::issue(target, &sessions[index], clock, entropy)?;
         let begun = clock.now();
         joining.spawn(async move {
             let client = Client::join(ticket, clock).await;
@@ -169,20 +150,6 @@ async fn join_all(
         clients.add(done?)?;
     }
     Ok(clients)
-}
-
-fn ticket(target: &Target, session: &str, clock: Clock, entropy: &mut Entropy) -> Result<Ticket> {
-    let id: SessionId = session
-        .parse()
-        .context("the server's session id is not one")?;
-    let now_s = clock.unix_ms() / 1000;
-    Ok(Ticket {
-        authority: target.authority.clone(),
-        project: target.project.id.to_string(),
-        session: session.to_owned(),
-        token: token::issue(&target.project, &id, "publisher", "", now_s),
-        connection: entropy.uuid(),
-    })
 }
 
 impl Clients {

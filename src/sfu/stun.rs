@@ -33,7 +33,12 @@ const ERROR_CODE: u16 = 0x0009;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const USE_CANDIDATE: u16 = 0x0025;
 const FINGERPRINT: u16 = 0x8028;
+const PRIORITY: u16 = 0x0024;
 const ICE_CONTROLLED: u16 = 0x8029;
+const ICE_CONTROLLING: u16 = 0x802a;
+
+/// Priority of a client's only candidate, a peer-reflexive one (RFC 8445, 5.1.2.1).
+const HOST_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
 
 /// A Binding request that has everything ICE asks of one (RFC 8445, 7.1), not yet authenticated.
 ///
@@ -127,7 +132,7 @@ impl<'a> BindingRequest<'a> {
 
     /// Writes the success response to a request that came from `from`; returns its length.
     pub fn write_success(&self, from: SocketAddr, local_pwd: &str, out: &mut [u8]) -> usize {
-        let mut response = Response::new(BINDING_SUCCESS, self.datagram, out);
+        let mut response = Writer::new(BINDING_SUCCESS, self.datagram, out);
         let cookie_and_transaction: &[u8] = &self.datagram[4..HEADER_LEN];
         let xor = |bytes: &mut [u8]| {
             for (byte, mask) in bytes.iter_mut().zip(cookie_and_transaction) {
@@ -157,28 +162,44 @@ impl<'a> BindingRequest<'a> {
     /// Writes the error 487 (RFC 8445, 7.3.1.1), after which the peer takes the other role;
     /// returns its length.
     pub fn write_role_conflict(&self, local_pwd: &str, out: &mut [u8]) -> usize {
-        let mut response = Response::new(BINDING_ERROR, self.datagram, out);
+        let mut response = Writer::new(BINDING_ERROR, self.datagram, out);
         response.attribute(ERROR_CODE, b"\0\0\x04\x57Role Conflict");
         response.finish(local_pwd)
     }
 }
 
-/// A response while it is written.
-struct Response<'a> {
+/// Writes a controlling agent's Binding request that nominates its path (RFC 8445, 7.2), and
+/// returns its length: for clients of ours, such as load generators. `out` must have room for 120
+/// bytes and the user name.
+pub fn write_request(transaction: u64, username: &str, pwd: &str, out: &mut [u8]) -> usize {
+    let mut head = [0; HEADER_LEN];
+    head[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+    head[12..].copy_from_slice(&transaction.to_be_bytes());
+    let mut request = Writer::new(BINDING_REQUEST, &head, out);
+    request.attribute(USERNAME, username.as_bytes());
+    request.attribute(PRIORITY, &HOST_PRIORITY.to_be_bytes());
+    request.attribute(ICE_CONTROLLING, &transaction.to_be_bytes());
+    request.attribute(USE_CANDIDATE, &[]);
+    request.finish(pwd)
+}
+
+/// A message while it is written.
+struct Writer<'a> {
     out: &'a mut [u8],
     len: usize,
 }
 
-impl<'a> Response<'a> {
-    fn new(kind: u16, request: &[u8], out: &'a mut [u8]) -> Self {
+impl<'a> Writer<'a> {
+    /// Begins a message with the cookie and the transaction of `like`.
+    fn new(kind: u16, like: &[u8], out: &'a mut [u8]) -> Self {
         out[..2].copy_from_slice(&kind.to_be_bytes());
-        out[4..HEADER_LEN].copy_from_slice(&request[4..HEADER_LEN]);
-        let mut response = Self {
+        out[4..HEADER_LEN].copy_from_slice(&like[4..HEADER_LEN]);
+        let mut message = Self {
             out,
             len: HEADER_LEN,
         };
-        response.announce(0);
-        response
+        message.announce(0);
+        message
     }
 
     fn attribute(&mut self, kind: u16, value: &[u8]) {
@@ -316,6 +337,21 @@ mod tests {
         assert!(request.verify(PASSWORD));
         assert!(!request.verify("VOkJxbRl1RmTxUk/WvJxBT"));
         assert!(!request.verify(""));
+    }
+
+    #[test]
+    fn our_own_request_is_understood() {
+        let mut out = [0; 200];
+        let len = write_request(7, "evtj:h6vY", PASSWORD, &mut out);
+        let request = BindingRequest::parse(&out[..len]).expect("a Binding request");
+        assert_eq!(
+            (request.local_ufrag(), request.remote_ufrag()),
+            ("evtj", "h6vY")
+        );
+        assert!(request.use_candidate() && !request.claims_controlled());
+        assert!(request.verify(PASSWORD));
+        assert!(len >= MAX_RESPONSE_LEN);
+        read(&out[..len]);
     }
 
     #[test]

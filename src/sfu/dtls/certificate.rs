@@ -16,8 +16,8 @@ use crate::sfu::command::{Fingerprint, FingerprintAlgorithm};
 /// Peers trust it by its hash in SDP, so it names nobody and lasts as long as the process.
 #[derive(Clone)]
 pub struct Certificate {
-    pub(super) provider: Arc<dyn RTCCryptoProvider>,
-    pub(super) inner: rtc::dtls::crypto::Certificate,
+    pub(crate) provider: Arc<dyn RTCCryptoProvider>,
+    pub(crate) inner: rtc::dtls::crypto::Certificate,
 }
 
 impl Certificate {

@@ -1,0 +1,383 @@
+//! `parlor load media`: publishers and subscribers with real ICE, DTLS and SRTP.
+//!
+//! All of it goes through one thread that batches, counts by headers and decrypts only a sample,
+//! so that it is the server that is measured.
+
+mod dtls;
+mod leg;
+mod member;
+mod sdp;
+mod thread;
+mod totals;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use self::leg::Video;
+use self::member::{Member, Part};
+use self::thread::MediaThread;
+use super::client::{Client, Ticket};
+use super::report::Quantiles;
+use super::target::{Target, TargetArgs};
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::sfu::dtls::Certificate;
+use crate::srtp::Profile;
+
+/// Files the process needs beside two for each leg.
+const OTHER_FILES: u64 = 128;
+
+/// How long all legs of one step may take to be up.
+const JOIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A ramp has reached the knee when more than this share is lost, or half of all packets take
+/// longer than this.
+const KNEE_LOSS: f64 = 0.005;
+const KNEE_DELAY_MS: f64 = 20.0;
+
+/// Time from the last join until counting begins, for key frames and estimates to settle.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Who sees whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Shape {
+    /// Publishers, and `size` others who see all of them
+    Webinar,
+    /// `size` members who all publish and see each other
+    Meeting,
+    /// `size` sessions of two who see each other
+    Pairs,
+}
+
+/// How packets are protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Srtp {
+    /// `AEAD_AES_128_GCM`, which browsers and servers agree on
+    AesGcm,
+    /// `SRTP_AES128_CM_HMAC_SHA1_80`
+    AesCm,
+}
+
+/// What kind of load.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MediaLoad {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Who sees whom
+    #[arg(long, value_enum, default_value_t = Shape::Webinar)]
+    shape: Shape,
+    /// Subscribers of the webinar, members of the meeting, or pairs
+    #[arg(long, default_value_t = 50)]
+    size: u32,
+    /// Publishers of the webinar
+    #[arg(long, default_value_t = 1)]
+    publishers: u32,
+    /// Video of each publisher in kbit/s
+    #[arg(long, default_value_t = 1500)]
+    bitrate: u32,
+    /// Frames per second
+    #[arg(long, default_value_t = 30)]
+    frame_rate: u32,
+    /// Bytes of each packet
+    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u16).range(200..=1400))]
+    packet_len: u16,
+    /// Protection of packets
+    #[arg(long, value_enum, default_value_t = Srtp::AesGcm)]
+    srtp: Srtp,
+    /// Seconds of media that are counted, at each size
+    #[arg(long, default_value_t = 5)]
+    seconds: u32,
+    /// Begin with `size` and grow by so many, until packets are lost or late: one line for each
+    #[arg(long, value_name = "STEP")]
+    ramp: Option<u32>,
+    /// Sizes that a ramp tries at most
+    #[arg(long, default_value_t = 100)]
+    steps: u32,
+    /// Print a table and not JSON
+    #[arg(long)]
+    table: bool,
+}
+
+/// One run, or one step of a ramp, as one JSON line.
+#[derive(Debug, Serialize)]
+struct Report {
+    shape: Shape,
+    size: u32,
+    publishers: usize,
+    subscriptions: usize,
+    srtp: Srtp,
+    bitrate_kbps: u32,
+    packets_per_frame: usize,
+    /// From the request for a leg to the end of its handshake.
+    join_ms: Quantiles,
+    sent: u64,
+    received: u64,
+    forwarded_per_second: u64,
+    /// Share lost, from 0 to 1, by sequence numbers.
+    loss: f64,
+    /// Sampled packets that did not decrypt.
+    damaged: u64,
+    /// From publisher to subscriber, on one clock.
+    delay_ms: Quantiles,
+    /// Processor time of the server for one packet to one subscriber, in microseconds.
+    cpu_us_per_packet: Option<f64>,
+    /// Processors that the server kept busy.
+    cpu_load: Option<f64>,
+    /// Server memory by which a subscription made the server grow, in bytes.
+    memory_per_subscription: Option<u64>,
+}
+
+/// A run: the server, the members and the thread that carries their media.
+struct Run {
+    load: MediaLoad,
+    target: Target,
+    thread: MediaThread,
+    certificate: Certificate,
+    members: JoinSet<Result<()>>,
+    sessions: Vec<String>,
+    /// Members so far.
+    seated: usize,
+    memory_before: Option<u64>,
+    clock: Clock,
+    entropy: Entropy,
+}
+
+/// Runs the load; `tell` gets each line as soon as there is one.
+pub async fn run(
+    load: MediaLoad,
+    clock: Clock,
+    entropy: Entropy,
+    tell: impl Fn(&str),
+) -> Result<()> {
+    ensure!(load.size > 0 && load.publishers > 0, "nothing to do");
+    ensure!(load.bitrate > 0 && load.frame_rate > 0, "no frames");
+    let mut run = Run::start(load, clock, entropy).await?;
+    if run.load.table {
+        tell(&heading());
+    }
+    for step in 1.. {
+        let report = run.step().await?;
+        let line = if run.load.table {
+            row(&report)
+        } else {
+            serde_json::to_string(&report)?
+        };
+        tell(&line);
+        let knee = report.loss > KNEE_LOSS || report.delay_ms.p50 > KNEE_DELAY_MS;
+        match run.load.ramp {
+            Some(growth) if !knee && step < run.load.steps => run.load.size += growth.max(1),
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+impl Run {
+    async fn start(load: MediaLoad, clock: Clock, entropy: Entropy) -> Result<Self> {
+        let target = Target::find(load.target.clone(), clock).await?;
+        let profile = match load.srtp {
+            Srtp::AesGcm => Profile::AeadAes128Gcm,
+            Srtp::AesCm => Profile::Aes128CmHmacSha1_80,
+        };
+        let certificate = Certificate::generate()?;
+        let thread = MediaThread::start(certificate.clone(), profile, load.video(), clock)?;
+        Ok(Self {
+            memory_before: target.memory(),
+            load,
+            target,
+            thread,
+            certificate,
+            members: JoinSet::new(),
+            sessions: Vec::new(),
+            seated: 0,
+            clock,
+            entropy,
+        })
+    }
+
+    /// Seats who is missing, then counts for a while.
+    async fn step(&mut self) -> Result<Report> {
+        let (publishers, subscriptions) = self.load.legs();
+        let files = 2 * (publishers + subscriptions) as u64 + OTHER_FILES;
+        let limit = rlimit::increase_nofile_limit(files).context("cannot raise the file limit")?;
+        ensure!(
+            limit >= files,
+            "{files} open files are needed, the system allows {limit}"
+        );
+        let media = self.thread.handle();
+        let seats = self.load.seats();
+        while self.seated < seats.len() {
+            let (session, part) = seats[self.seated];
+            self.seat(session, part).await?;
+            self.seated += 1;
+        }
+        let deadline = self.clock.now() + JOIN_PATIENCE;
+        while media.up().await? < publishers + subscriptions {
+            self.check().await?;
+            if self.clock.now() > deadline {
+                let up = media.up().await?;
+                bail!("only {up} of {} legs are up", publishers + subscriptions);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        sleep(SETTLE).await;
+        let grown = self.target.memory().zip(self.memory_before);
+        let joined = media.take().await?.joined;
+        let (cpu_before, begun) = (self.target.cpu_time(), self.clock.now());
+        sleep(Duration::from_secs(self.load.seconds.into())).await;
+        let totals = media.take().await?;
+        let cpu = self.target.cpu_time().zip(cpu_before);
+        let seconds = self
+            .clock
+            .now()
+            .saturating_duration_since(begun)
+            .as_secs_f64();
+        self.check().await?;
+        if let Some(failure) = totals.failure {
+            bail!("a leg failed: {failure}");
+        }
+        let cpu = cpu.map(|(now, then)| now.saturating_sub(then).as_secs_f64());
+        let round = |value: f64, digits: f64| (value * digits).round() / digits;
+        Ok(Report {
+            shape: self.load.shape,
+            size: self.load.size,
+            publishers,
+            subscriptions,
+            srtp: self.load.srtp,
+            bitrate_kbps: self.load.bitrate,
+            packets_per_frame: self.load.video().packets,
+            join_ms: (&joined).into(),
+            sent: totals.sent,
+            received: totals.received,
+            forwarded_per_second: (totals.received as f64 / seconds) as u64,
+            loss: round(totals.loss(), 1e6),
+            damaged: totals.damaged,
+            delay_ms: (&totals.delay).into(),
+            cpu_us_per_packet: cpu.map(|s| round(s * 1e6 / totals.received.max(1) as f64, 100.0)),
+            cpu_load: cpu.map(|s| round(s / seconds, 100.0)),
+            memory_per_subscription: grown
+                .map(|(now, then)| now.saturating_sub(then) / subscriptions.max(1) as u64),
+        })
+    }
+
+    /// Lets one more member join.
+    async fn seat(&mut self, session: usize, part: Part) -> Result<()> {
+        while self.sessions.len() <= session {
+            self.sessions.push(self.target.create_session().await?);
+        }
+        let ticket = Ticket::issue(
+            &self.target,
+            &self.sessions[session],
+            self.clock,
+            &mut self.entropy,
+        )?;
+        let client = Client::join(ticket, self.clock).await?;
+        let member = Member::new(
+            client,
+            part,
+            self.thread.handle(),
+            self.certificate.fingerprint(),
+            self.clock,
+            self.entropy.fork(),
+        );
+        self.members.spawn(member.run());
+        Ok(())
+    }
+
+    /// Fails if a member has.
+    async fn check(&mut self) -> Result<()> {
+        match self.members.try_join_next() {
+            Some(ended) => ended?.context("a member ended early"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl MediaLoad {
+    fn video(&self) -> Video {
+        let bytes = f64::from(self.bitrate) * 125.0 / f64::from(self.frame_rate);
+        Video {
+            interval: Duration::from_secs(1) / self.frame_rate,
+            packets: (bytes / f64::from(self.packet_len)).round().max(1.0) as usize,
+            packet_len: self.packet_len.into(),
+        }
+    }
+
+    /// Publications and subscriptions at this size.
+    fn legs(&self) -> (usize, usize) {
+        let (size, publishers) = (self.size as usize, self.publishers as usize);
+        match self.shape {
+            Shape::Webinar => (publishers, publishers * size),
+            Shape::Meeting => (size, size * (size - 1)),
+            Shape::Pairs => (2 * size, 2 * size),
+        }
+    }
+
+    /// Every member: its session and its part. Those of a smaller size come first.
+    fn seats(&self) -> Vec<(usize, Part)> {
+        let size = self.size as usize;
+        let interval = self.video().interval;
+        let part = |number: usize, publishes, subscribes| Part {
+            publishes,
+            subscribes,
+            // The golden ratio spreads any number of publishers over the interval.
+            phase: interval.mul_f64((number as f64 * 0.618_034).fract()),
+        };
+        match self.shape {
+            Shape::Webinar => {
+                let publishers = self.publishers as usize;
+                let publisher = (0..publishers).map(|n| (0, part(n, true, false)));
+                publisher
+                    .chain((0..size).map(|n| (0, part(n, false, true))))
+                    .collect()
+            }
+            Shape::Meeting => (0..size).map(|n| (0, part(n, true, true))).collect(),
+            Shape::Pairs => (0..2 * size)
+                .map(|n| (n / 2, part(n, true, true)))
+                .collect(),
+        }
+    }
+}
+
+fn heading() -> String {
+    format!(
+        "{:>8} {:>6} {:>6} {:>9} {:>8} {:>23} {:>23} {:>8} {:>6} {:>9}",
+        "size",
+        "pubs",
+        "subs",
+        "packets/s",
+        "loss",
+        "join p50/p95/p99 ms",
+        "delay p50/p95/p99 ms",
+        "us/pkt",
+        "cpus",
+        "kB/sub",
+    )
+}
+
+fn row(report: &Report) -> String {
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    format!(
+        "{:>8} {:>6} {:>6} {:>9} {:>7.3}% {:>23} {:>23} {:>8} {:>6} {:>9}",
+        report.size,
+        report.publishers,
+        report.subscriptions,
+        report.forwarded_per_second,
+        report.loss * 100.0,
+        report.join_ms.row(),
+        report.delay_ms.row(),
+        or_dash(report.cpu_us_per_packet.map(|us| format!("{us:.2}"))),
+        or_dash(report.cpu_load.map(|load| format!("{load:.2}"))),
+        or_dash(
+            report
+                .memory_per_subscription
+                .map(|bytes| format!("{:.1}", bytes as f64 / 1e3))
+        ),
+    )
+}
