@@ -5,9 +5,9 @@ use aes::cipher::{InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
 use ctr::CtrCore;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-use super::Profile;
-use super::keys::SessionKeys;
+use super::keys::{SessionKeys, Use};
 use super::mac::HmacSha1;
+use super::{MasterKey, Profile};
 
 /// Bytes of an `SRTP_AES128_CM_HMAC_SHA1_80` tag.
 pub(super) const HMAC_TAG_LEN: usize = 10;
@@ -39,6 +39,21 @@ impl Cipher {
             Self::Cm(_) => HMAC_TAG_LEN,
             Self::Gcm(_) => GCM_TAG_LEN,
         }
+    }
+}
+
+/// Both uses of one direction.
+pub(super) struct Ciphers {
+    pub(super) rtp: Cipher,
+    pub(super) rtcp: Cipher,
+}
+
+impl Ciphers {
+    /// With keys derived from `key`.
+    pub(super) fn derive(profile: Profile, key: &MasterKey) -> Self {
+        let [rtp, rtcp] = [Use::Rtp, Use::Rtcp]
+            .map(|used| Cipher::new(profile, &SessionKeys::derive(profile, key, used)));
+        Self { rtp, rtcp }
     }
 }
 

@@ -2,8 +2,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::cipher::{Cipher, Cm, GCM_TAG_LEN, Gcm, HMAC_TAG_LEN};
-use super::keys::{SessionKeys, Use};
+use super::cipher::{Cipher, Ciphers, Cm, GCM_TAG_LEN, Gcm, HMAC_TAG_LEN};
 use super::replay::ReplayWindow;
 use super::{MasterKey, Profile, SrtpError};
 
@@ -39,19 +38,13 @@ impl std::fmt::Debug for Opener {
 impl Opener {
     /// Opens with keys derived from `key`.
     pub fn new(profile: Profile, key: &MasterKey) -> Self {
-        let rtp = SessionKeys::derive(profile, key, Use::Rtp);
-        let rtcp = SessionKeys::derive(profile, key, Use::Rtcp);
-        Self::from_session_keys(profile, &rtp, &rtcp)
+        Self::with(Ciphers::derive(profile, key))
     }
 
-    pub(super) fn from_session_keys(
-        profile: Profile,
-        rtp: &SessionKeys,
-        rtcp: &SessionKeys,
-    ) -> Self {
+    pub(super) fn with(Ciphers { rtp, rtcp }: Ciphers) -> Self {
         Self {
-            rtp: Cipher::new(profile, rtp),
-            rtcp: Cipher::new(profile, rtcp),
+            rtp,
+            rtcp,
             rtp_windows: Windows::default(),
             rtcp_windows: Windows::default(),
         }

@@ -1,7 +1,6 @@
 //! What goes out.
 
-use super::cipher::Cipher;
-use super::keys::{SessionKeys, Use};
+use super::cipher::{Cipher, Ciphers};
 use super::mac::MacQueue;
 use super::{MasterKey, Profile};
 
@@ -31,19 +30,13 @@ impl std::fmt::Debug for Sealer {
 impl Sealer {
     /// Seals with keys derived from `key`.
     pub fn new(profile: Profile, key: &MasterKey) -> Self {
-        let rtp = SessionKeys::derive(profile, key, Use::Rtp);
-        let rtcp = SessionKeys::derive(profile, key, Use::Rtcp);
-        Self::from_session_keys(profile, &rtp, &rtcp)
+        Self::with(Ciphers::derive(profile, key))
     }
 
-    pub(super) fn from_session_keys(
-        profile: Profile,
-        rtp: &SessionKeys,
-        rtcp: &SessionKeys,
-    ) -> Self {
+    pub(super) fn with(Ciphers { rtp, rtcp }: Ciphers) -> Self {
         Self {
-            rtp: Cipher::new(profile, rtp),
-            rtcp: Cipher::new(profile, rtcp),
+            rtp,
+            rtcp,
             rtcp_index: 0,
         }
     }

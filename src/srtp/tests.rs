@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rtc::srtp::context::Context;
 use rtc::srtp::protection_profile::ProtectionProfile;
 
+use super::cipher::{Cipher, Ciphers};
 use super::keys::SessionKeys;
 use super::mac::MacQueue;
 use super::{MasterKey, Opener, Profile, Sealer, SrtpError};
@@ -49,11 +50,19 @@ fn example_keys() -> SessionKeys {
 }
 
 fn example_sealer() -> Sealer {
-    Sealer::from_session_keys(Profile::AeadAes128Gcm, &example_keys(), &example_keys())
+    Sealer::with(example_ciphers())
 }
 
 fn example_opener() -> Opener {
-    Opener::from_session_keys(Profile::AeadAes128Gcm, &example_keys(), &example_keys())
+    Opener::with(example_ciphers())
+}
+
+fn example_ciphers() -> Ciphers {
+    let cipher = || Cipher::new(Profile::AeadAes128Gcm, &example_keys());
+    Ciphers {
+        rtp: cipher(),
+        rtcp: cipher(),
+    }
 }
 
 /// A packet of header and payload, sealed somewhere in the middle of a slab.
