@@ -264,9 +264,10 @@ pub async fn open_database(config: &Config) -> Result<Db> {
         .mode(0o700)
         .create(&config.data_dir)
         .with_context(|| format!("cannot create {}", config.data_dir.display()))?;
-    let opened = match &config.database {
-        Some(url) => Db::open(url.expose()).await,
-        None => Db::open_file(&config.database_file()).await,
+    let options = &config.database.options;
+    let opened = match &config.database.url {
+        Some(url) => Db::open(url.expose(), options).await,
+        None => Db::open_file(&config.database_file(), options).await,
     };
     opened.context("cannot open the database")
 }

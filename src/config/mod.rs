@@ -15,6 +15,7 @@ use crate::model::codec::VideoCodecs;
 use layers::Layers;
 use values::{PublicUrl, Reader};
 
+use crate::db;
 use crate::sfu::worker::MAX_WORKERS;
 
 pub use layers::Sources;
@@ -31,8 +32,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// Where data is kept.
     pub data_dir: PathBuf,
-    /// Where projects and sessions are stored, if not in [`Config::database_file`].
-    pub database: Option<DatabaseUrl>,
+    /// Where projects and sessions are stored.
+    pub database: DatabaseConfig,
     /// Who is believed.
     pub auth: AuthConfig,
     /// How much is allowed.
@@ -77,6 +78,15 @@ pub enum Announce {
 }
 
 /// Where projects and sessions are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseConfig {
+    /// The database, if it is not [`Config::database_file`].
+    pub url: Option<DatabaseUrl>,
+    /// How it is used.
+    pub options: db::Options,
+}
+
+/// The URL of a database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
@@ -182,7 +192,7 @@ impl Config {
         let http = HttpConfig::read(reader, dev);
         let media = MediaConfig::read(reader, dev);
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
-        let database = read_database(reader);
+        let database = DatabaseConfig::read(reader);
         let auth = AuthConfig {
             legacy_header: reader.boolean("auth.legacy_header"),
         };
@@ -277,9 +287,22 @@ fn per_core() -> usize {
     cores.map_or(1, std::num::NonZero::get).min(MAX_WORKERS)
 }
 
-fn read_database(reader: &mut Reader) -> Option<Option<DatabaseUrl>> {
-    let url = reader.secret("database.url")?;
-    Some((!url.is_empty()).then_some(DatabaseUrl(url)))
+impl DatabaseConfig {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let url = reader.secret("database.url");
+        let max_connections = reader.count("database.max_connections", "8");
+        let statement_timeout = reader.duration("database.statement_timeout", "\"5s\"");
+        let startup_wait = reader.duration("database.startup_wait", "\"1min\"");
+        let url = url?;
+        Some(Self {
+            url: (!url.is_empty()).then_some(DatabaseUrl(url)),
+            options: db::Options {
+                max_connections: max_connections?,
+                statement_timeout: statement_timeout?,
+                startup_wait: startup_wait?,
+            },
+        })
+    }
 }
 
 impl LogConfig {
@@ -335,7 +358,8 @@ mod tests {
         assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.media.announce, Announce::Auto);
         assert_eq!(config.http.public_url, None);
-        assert_eq!(config.database, None);
+        assert_eq!(config.database.url, None);
+        assert_eq!(config.database.options, db::Options::default());
         assert_eq!(config.database_file(), PathBuf::from("data/parlor.sqlite"));
         assert!(config.auth.legacy_header);
         assert!(config.limits.hub.adaptive.enabled);
@@ -463,7 +487,10 @@ mod tests {
         std::fs::write(&file, "sqlite:elsewhere.sqlite\n").unwrap();
         let path = file.to_str().unwrap();
         let config = with_env(&[("PARLOR_DATABASE_URL_FILE", path)], true).unwrap();
-        assert_eq!(config.database.unwrap().expose(), "sqlite:elsewhere.sqlite");
+        assert_eq!(
+            config.database.url.unwrap().expose(),
+            "sqlite:elsewhere.sqlite"
+        );
         let both = [
             ("PARLOR_DATABASE_URL_FILE", path),
             ("PARLOR_DATABASE_URL", "sqlite:x"),

@@ -48,15 +48,26 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// Hides the password of a URL.
+/// Hides what may be a password in a URL: user and password, and a parameter named so.
 pub fn redact_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.into();
     };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://[redacted]@{host}"),
-        None => url.into(),
-    }
+    let rest = match rest.rsplit_once('@') {
+        Some((_, host)) => format!("[redacted]@{host}"),
+        None => rest.into(),
+    };
+    let mut parts = rest.split_inclusive(['?', '&']);
+    let hidden = |part: &str| match part.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("password") => {
+            let separator = if value.ends_with('&') { "&" } else { "" };
+            format!("{name}=[redacted]{separator}")
+        }
+        _ => part.into(),
+    };
+    let place = parts.next().unwrap_or_default();
+    let parameters: String = parts.map(hidden).collect();
+    format!("{scheme}://{place}{parameters}")
 }
 
 /// Takes typed values out of the layers and collects what is wrong with them.
@@ -286,6 +297,10 @@ mod tests {
         assert_eq!(
             redact_url("postgres://u:p@ss@db/x"),
             "postgres://[redacted]@db/x"
+        );
+        assert_eq!(
+            redact_url("postgres:///x?host=/run&password=s3cret&user=u"),
+            "postgres:///x?host=/run&password=[redacted]&user=u"
         );
         assert_eq!(redact_url("sqlite:data/x"), "sqlite:data/x");
     }

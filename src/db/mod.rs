@@ -1,95 +1,80 @@
-//! The store: projects and sessions, in SQLite. One file per noun.
+//! The store: projects and sessions, in SQLite or PostgreSQL. One file per noun.
 //!
-//! Statements are written in what SQLite and PostgreSQL have in common.
+//! Each statement exists once, in the dialect that both engines share: `$1` for a value, times and
+//! other numbers as `BIGINT`, `TEXT`, keys made here and not by the database. A `BOOLEAN` is read
+//! as `CAST(… AS INTEGER)`, because sqlx cannot read SQLite's through its common driver.
 
+mod connect;
 pub mod error;
 pub mod projects;
 pub mod sessions;
 
 use std::path::Path;
-use std::str::FromStr;
-use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::AnyPool;
 
+use connect::Place;
 use crate::model::codec::VideoCodecs;
 
+pub use connect::Options;
 pub use error::DbError;
 pub use projects::Projects;
 pub use sessions::Sessions;
 
-/// How long a statement waits for another process to finish writing, and how long it waits for
-/// a connection, before the store counts as unavailable. REST clients give up after 2 s at the
-/// earliest.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How many statements run at once. SQLite has one writer at a time; the rest is for readers.
-const MAX_CONNECTIONS: u32 = 4;
-
-/// The schema, step by step.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
-
 /// An open store. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Db {
-    pool: SqlitePool,
+    /// For statements that change nothing.
+    reader: AnyPool,
+    /// For all others. One connection with SQLite: whoever holds it keeps all other writers
+    /// waiting, so a transaction waits for nothing but the database.
+    writer: AnyPool,
 }
 
 impl Db {
-    /// Opens `sqlite:PATH`, creates it if there is none, and brings its schema up to date.
-    pub async fn open(url: &str) -> Result<Self, DbError> {
-        Self::connect(SqliteConnectOptions::from_str(url)?).await
+    /// Opens `postgres://…`, `sqlite:PATH` or a path, and brings the schema up to date. A file is
+    /// created if there is none.
+    pub async fn open(url: &str, options: &Options) -> Result<Self, DbError> {
+        Self::connect(Place::parse(url)?, options).await
     }
 
     /// Opens a file, whatever characters its path has; otherwise as [`Db::open`].
-    pub async fn open_file(path: &Path) -> Result<Self, DbError> {
-        Self::connect(SqliteConnectOptions::new().filename(path)).await
+    pub async fn open_file(path: &Path, options: &Options) -> Result<Self, DbError> {
+        Self::connect(Place::file(path)?, options).await
     }
 
-    async fn connect(options: SqliteConnectOptions) -> Result<Self, DbError> {
-        let options = options
-            .create_if_missing(true)
-            .foreign_keys(true)
-            // Readers do not wait for the writer.
-            .journal_mode(SqliteJournalMode::Wal)
-            .busy_timeout(PATIENCE)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options)
-            .await?;
-        MIGRATIONS.run(&pool).await.map_err(DbError::Migration)?;
-        Ok(Self { pool })
+    async fn connect(place: Place, options: &Options) -> Result<Self, DbError> {
+        place.prepare(options).await?;
+        let (reader, writer) = place.pools(options);
+        Ok(Self { reader, writer })
     }
 
     /// All projects.
     pub fn projects(&self) -> Projects<'_> {
-        Projects { pool: &self.pool }
+        Projects { db: self }
     }
 
     /// All sessions; what REST may see of them is behind [`Sessions::of`].
     pub fn sessions(&self) -> Sessions<'_> {
-        Sessions { pool: &self.pool }
+        Sessions { db: self }
     }
 
     /// Whether the store answers, and has the schema that this program expects or a later one.
     pub async fn check(&self) -> Result<(), DbError> {
         let newest: Option<i64> =
             sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
-                .fetch_one(&self.pool)
+                .fetch_one(&self.reader)
                 .await?;
-        let expected = MIGRATIONS.iter().map(|migration| migration.version).max();
-        if newest < expected {
+        if newest < Some(connect::newest_migration()) {
             return Err(DbError::Outdated);
         }
         Ok(())
     }
 
-    /// Lets running statements finish and closes the files. All clones are closed, too.
+    /// Lets running statements finish and closes the store. All clones are closed, too.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.writer.close().await;
+        self.reader.close().await;
     }
 }
 

@@ -1,15 +1,13 @@
 //! Projects.
 
-use sqlx::sqlite::SqlitePool;
-
-use super::DbError;
+use super::{Db, DbError};
 use crate::model::id::ProjectId;
 use crate::model::project::Project;
 
 /// The table of projects.
 #[derive(Debug, Clone, Copy)]
 pub struct Projects<'a> {
-    pub(super) pool: &'a SqlitePool,
+    pub(super) db: &'a Db,
 }
 
 impl Projects<'_> {
@@ -25,7 +23,7 @@ impl Projects<'_> {
             .bind(project.max_connections.map(i64::from))
             .bind(project.video_codecs.as_ref().map(ToString::to_string))
             .bind(project.created_at_ms)
-            .execute(self.pool)
+            .execute(&self.db.writer)
             .await?;
         Ok(())
     }
@@ -36,7 +34,7 @@ impl Projects<'_> {
             FROM projects WHERE id = $1";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.get())
-            .fetch_optional(self.pool)
+            .fetch_optional(&self.db.reader)
             .await?;
         row.map(Project::try_from).transpose()
     }
@@ -45,7 +43,7 @@ impl Projects<'_> {
     pub async fn list(&self) -> Result<Vec<Project>, DbError> {
         let sql = "SELECT id, name, secret, max_connections, video_codecs, created_at
             FROM projects ORDER BY created_at, id";
-        let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(self.pool).await?;
+        let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.db.reader).await?;
         rows.into_iter().map(Project::try_from).collect()
     }
 }

@@ -1,21 +1,19 @@
 //! Sessions, as they were created. What goes on in them is the hub's.
 
-use sqlx::sqlite::SqlitePool;
-
-use super::DbError;
+use super::{Db, DbError};
 use crate::model::id::{ProjectId, SessionId};
 use crate::model::session::{ArchiveMode, MediaMode, Session};
 
 /// The table of sessions.
 #[derive(Debug, Clone, Copy)]
 pub struct Sessions<'a> {
-    pub(super) pool: &'a SqlitePool,
+    pub(super) db: &'a Db,
 }
 
 /// One project's sessions: all that REST gets to see.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionsOf<'a> {
-    pool: &'a SqlitePool,
+    db: &'a Db,
     project: ProjectId,
 }
 
@@ -23,7 +21,7 @@ impl<'a> Sessions<'a> {
     /// Those of one project.
     pub fn of(self, project: ProjectId) -> SessionsOf<'a> {
         SessionsOf {
-            pool: self.pool,
+            db: self.db,
             project,
         }
     }
@@ -45,7 +43,7 @@ impl<'a> Sessions<'a> {
             .bind(session.max_connections.map(i64::from))
             .bind(session.video_codecs.as_ref().map(ToString::to_string))
             .bind(session.created_at_ms)
-            .execute(self.pool)
+            .execute(&self.db.writer)
             .await?;
         Ok(())
     }
@@ -54,11 +52,12 @@ impl<'a> Sessions<'a> {
     /// known whose token they will show.
     pub async fn find_any(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
         let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, max_connections, video_codecs, created_at
+                archive_resolution, location, CAST(e2ee AS INTEGER) AS e2ee, max_connections,
+                video_codecs, created_at
             FROM sessions WHERE id = $1";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.as_str())
-            .fetch_optional(self.pool)
+            .fetch_optional(&self.db.reader)
             .await?;
         row.map(Session::try_from).transpose()
     }
@@ -68,12 +67,13 @@ impl SessionsOf<'_> {
     /// This project's session with this id; another project's does not exist.
     pub async fn find(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
         let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, e2ee, max_connections, video_codecs, created_at
+                archive_resolution, location, CAST(e2ee AS INTEGER) AS e2ee, max_connections,
+                video_codecs, created_at
             FROM sessions WHERE project_id = $1 AND id = $2";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(self.project.get())
             .bind(id.as_str())
-            .fetch_optional(self.pool)
+            .fetch_optional(&self.db.reader)
             .await?;
         row.map(Session::try_from).transpose()
     }
@@ -88,7 +88,7 @@ struct Row {
     archive_name: Option<String>,
     archive_resolution: Option<String>,
     location: Option<String>,
-    e2ee: bool,
+    e2ee: i32,
     max_connections: Option<i64>,
     video_codecs: Option<String>,
     created_at: i64,
@@ -108,7 +108,7 @@ impl TryFrom<Row> for Session {
             archive_name: row.archive_name,
             archive_resolution: row.archive_resolution,
             location: row.location,
-            e2ee: row.e2ee,
+            e2ee: row.e2ee != 0,
             max_connections: super::limit(row.max_connections)?,
             video_codecs: super::codecs(row.video_codecs.as_deref())?,
             created_at_ms: row.created_at,

@@ -1,10 +1,14 @@
 //! What is stored, and that it is still there after a restart.
 
-use parlor::db::{Db, DbError};
+use std::time::Duration;
+
+use parlor::db::{Db, DbError, Options};
 use parlor::entropy::Entropy;
 use parlor::model::id::ProjectId;
 use parlor::model::project::Project;
 use parlor::model::session::{Session, SessionOptions, SessionRequest};
+
+use crate::support::TestStore;
 
 fn projects() -> [Project; 2] {
     let mut entropy = Entropy::from_seed(1);
@@ -23,8 +27,7 @@ fn session(project: ProjectId, request: SessionRequest<'_>) -> Session {
 
 #[tokio::test]
 async fn everything_is_still_there_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("50% of what? it's.db");
+    let store = TestStore::new().await;
     let [mut project, _] = projects();
     project.max_connections = Some(50);
     project.video_codecs = "vp9,vp8".parse().ok();
@@ -50,14 +53,14 @@ async fn everything_is_still_there_after_a_restart() {
     );
     relayed.id = "2_adaptive".parse().unwrap();
 
-    let db = Db::open_file(&file).await.unwrap();
+    let db = store.open().await.unwrap();
     db.projects().insert(&project).await.unwrap();
     for session in [&plain, &archived, &relayed] {
         db.sessions().insert(session).await.unwrap();
     }
     db.close().await;
 
-    let db = Db::open_file(&file).await.unwrap();
+    let db = store.open().await.unwrap();
     let found = db.projects().find(project.id).await.unwrap().unwrap();
     assert_eq!(found, project);
     assert_eq!(db.projects().list().await.unwrap(), [project]);
@@ -69,7 +72,8 @@ async fn everything_is_still_there_after_a_restart() {
 
 #[tokio::test]
 async fn a_project_does_not_see_another_projects_sessions() {
-    let db = Db::open("sqlite::memory:").await.unwrap();
+    let store = TestStore::new().await;
+    let db = store.open().await.unwrap();
     let [first, second] = projects();
     db.projects().insert(&first).await.unwrap();
     db.projects().insert(&second).await.unwrap();
@@ -87,7 +91,8 @@ async fn a_project_does_not_see_another_projects_sessions() {
 
 #[tokio::test]
 async fn what_clashes_says_how() {
-    let db = Db::open("sqlite::memory:").await.unwrap();
+    let store = TestStore::new().await;
+    let db = store.open().await.unwrap();
     let [project, stranger] = projects();
     db.projects().insert(&project).await.unwrap();
     let again = db.projects().insert(&project).await.unwrap_err();
@@ -110,28 +115,87 @@ async fn what_clashes_says_how() {
 }
 
 #[tokio::test]
+async fn a_file_may_have_any_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("50% of what? it's :memory: #1.db");
+    let [project, _] = projects();
+    let options = Options::default();
+    let db = Db::open_file(&file, &options).await.unwrap();
+    db.projects().insert(&project).await.unwrap();
+    db.close().await;
+    assert!(file.exists());
+    let db = Db::open(file.to_str().unwrap(), &options).await.unwrap();
+    assert_eq!(db.projects().list().await.unwrap(), [project]);
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_opened_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        startup_wait: Duration::from_millis(300),
+        ..Options::default()
+    };
     let missing = dir.path().join("missing/parlor.db");
-    assert!(matches!(
-        Db::open_file(&missing).await,
-        Err(DbError::Unavailable(_))
-    ));
-    assert!(Db::open("postgres://localhost/parlor").await.is_err());
+    let opened = Db::open_file(&missing, &options).await;
+    assert!(matches!(opened, Err(DbError::Unavailable(_))), "{opened:?}");
 
     let garbage = dir.path().join("garbage.db");
     std::fs::write(&garbage, "not a database, ".repeat(100)).unwrap();
-    assert!(Db::open_file(&garbage).await.is_err());
+    assert!(Db::open_file(&garbage, &options).await.is_err());
+
+    let nobody = format!("postgres:///x?host={}", dir.path().display());
+    let opened = Db::open(&nobody, &options).await;
+    assert!(matches!(opened, Err(DbError::Unavailable(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_left_alone() {
+    let store = TestStore::new().await;
+    store.open().await.unwrap().close().await;
+    store
+        .execute(
+            "INSERT INTO _sqlx_migrations
+                (version, description, success, checksum, execution_time)
+            SELECT 9999, 'from the future', success, checksum, 1
+            FROM _sqlx_migrations WHERE version = 1",
+        )
+        .await;
+    let error = store.open().await.unwrap_err();
+    assert!(
+        matches!(error, DbError::TooNew { found: 9999, .. }),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("newer Parlor"), "{error}");
+}
+
+#[tokio::test]
+async fn a_migration_that_was_changed_is_refused() {
+    let store = TestStore::new().await;
+    store.open().await.unwrap().close().await;
+    store
+        .execute(
+            "UPDATE _sqlx_migrations SET checksum =
+                (SELECT checksum FROM _sqlx_migrations WHERE version = 1)
+            WHERE version = 2",
+        )
+        .await;
+    let error = store.open().await.unwrap_err();
+    assert!(matches!(error, DbError::Migration(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_make_one_schema() {
+    let store = TestStore::new().await;
+    let opened = futures_util::future::join_all((0..4).map(|_| store.open())).await;
+    for db in opened {
+        db.unwrap().close().await;
+    }
 }
 
 #[tokio::test]
 async fn two_processes_may_write_to_one_store() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("parlor.db");
-    let (server, command) = (
-        Db::open_file(&file).await.unwrap(),
-        Db::open_file(&file).await.unwrap(),
-    );
+    let store = TestStore::new().await;
+    let (server, command) = (store.open().await.unwrap(), store.open().await.unwrap());
     let mut entropy = Entropy::from_seed(3);
     let mut writing = tokio::task::JoinSet::new();
     for n in 0..40 {

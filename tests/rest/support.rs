@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use parlor::clock::Clock;
-use parlor::db::Db;
+use parlor::db::{Db, DbError, Options};
 use parlor::entropy::Entropy;
 use parlor::http::auth::{AuthPolicy, AuthProject};
 use parlor::http::error::ApiError;
@@ -18,14 +18,52 @@ use parlor::http::{SharedEntropy, normalize, sessions};
 use parlor::model::project::Project;
 use ring::hmac;
 use serde_json::{Value, json};
+use sqlx::any::{AnyConnectOptions, install_default_drivers};
+use sqlx::{ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tower::Layer;
 
+use crate::whole::database;
+
 /// Bodies larger than this are refused here.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
+
+/// An empty place for a store, in the database that the tests run on.
+pub(crate) struct TestStore {
+    url: String,
+    _dir: TempDir,
+}
+
+impl TestStore {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("parlor.db").display().to_string();
+        Self {
+            url: database::postgres().await.unwrap_or(file),
+            _dir: dir,
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Result<Db, DbError> {
+        Db::open(&self.url, &Options::default()).await
+    }
+
+    /// Does to the store what no server would.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        install_default_drivers();
+        let url = match self.url.split_once(':') {
+            Some(_) => self.url.clone(),
+            None => format!("sqlite:{}", self.url),
+        };
+        let options: AnyConnectOptions = url.parse().unwrap();
+        let mut connection = options.connect().await.unwrap();
+        connection.execute(sql).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
 
 /// A running server with one project. Ends with its value.
 pub(crate) struct TestServer {
@@ -33,7 +71,7 @@ pub(crate) struct TestServer {
     pub(crate) project: Project,
     addr: SocketAddr,
     serving: JoinHandle<()>,
-    _dir: TempDir,
+    _store: TestStore,
 }
 
 /// What the handlers under test take their state from.
@@ -63,8 +101,8 @@ impl TestServer {
     }
 
     pub(crate) async fn start_with(policy: AuthPolicy) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let db = Db::open_file(&dir.path().join("parlor.db")).await.unwrap();
+        let store = TestStore::new().await;
+        let db = store.open().await.unwrap();
         let mut entropy = Entropy::from_system();
         let project = Project::generate("test", 0, &mut entropy);
         db.projects().insert(&project).await.unwrap();
@@ -85,7 +123,7 @@ impl TestServer {
             project,
             addr,
             serving,
-            _dir: dir,
+            _store: store,
         }
     }
 

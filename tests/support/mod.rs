@@ -1,5 +1,7 @@
 //! A server inside the test's process, and a client that speaks its signaling.
 
+pub(crate) mod database;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -52,11 +54,12 @@ impl TestServer {
     /// Starts one with other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let flags = vec![
+        let mut flags = vec![
             ("http.listen", "127.0.0.1:0".into()),
             ("media.listen", "127.0.0.1:0".into()),
             ("data.dir", data.path().to_str().unwrap().into()),
         ];
+        flags.extend(database::postgres().await.map(|url| ("database.url", url)));
         let sources = Sources {
             dev: true,
             flags,
