@@ -25,7 +25,7 @@ use crate::entropy::Entropy;
 use crate::http::demo::Demo;
 use crate::http::{AppState, SharedEntropy, router};
 use crate::hub::Hub;
-use crate::model::project::Project;
+use crate::model::project::{Account, Project};
 use crate::net::announce;
 use crate::sfu::command::LocalEndpoint;
 use crate::sfu::dtls::Certificate;
@@ -42,6 +42,7 @@ pub struct App {
     config: Arc<Config>,
     db: Db,
     playground: Option<Project>,
+    account: Option<Account>,
     http_addr: SocketAddr,
     http: JoinHandle<std::io::Result<()>>,
     draining: CancellationToken,
@@ -64,6 +65,10 @@ impl App {
             Some(find_playground(&db, &mut entropy, clock).await?)
         } else {
             None
+        };
+        let account = match config.dev {
+            true => Some(find_account(&db, &mut entropy, clock).await?),
+            false => None,
         };
         let admissions = Admissions::new(db.clone(), clock);
 
@@ -115,6 +120,7 @@ impl App {
             config,
             db,
             playground,
+            account,
             http_addr,
             http,
             draining,
@@ -203,6 +209,11 @@ impl App {
         self.playground.as_ref()
     }
 
+    /// The account that manages the projects of a playground.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
     async fn take_down(self) {
         self.stop_accepting.cancel();
         let (hub, hub_task) = self.hub;
@@ -233,11 +244,13 @@ impl App {
 
     /// Writes the file next to its place first, so that nobody reads half of it.
     fn write_ready_file(&self, path: &Path) -> Result<()> {
-        let project = self.playground.as_ref();
+        let (project, account) = (self.playground.as_ref(), self.account.as_ref());
         let ready = serde_json::json!({
             "url": self.url(),
             "api_key": project.map(|project| project.id.to_string()),
             "api_secret": project.map(|project| project.secret.reveal()),
+            "account_key": account.map(|account| account.id.to_string()),
+            "account_secret": account.map(|account| account.secret.reveal()),
             "media_port": self.media_addr().port(),
             "pid": std::process::id(),
         });
@@ -284,6 +297,15 @@ async fn find_playground(db: &Db, entropy: &mut Entropy, clock: Clock) -> Result
     }
 }
 
+/// The account of a playground: made at its first start, the same one from then on.
+async fn find_account(db: &Db, entropy: &mut Entropy, clock: Clock) -> Result<Account> {
+    let first = db.accounts().list().await?.into_iter().next();
+    match first {
+        Some(account) => Ok(account),
+        None => create_account(db, entropy, clock).await,
+    }
+}
+
 /// Makes a project with a key of its own; `configure` adds what else it is to have.
 pub async fn create_project(
     db: &Db,
@@ -299,6 +321,18 @@ pub async fn create_project(
             // One in ninety million for each project there is.
             Err(DbError::Conflict(_)) => {}
             Err(error) => return Err(error).context("cannot store the project"),
+        }
+    }
+}
+
+/// Makes an account with a key of its own.
+pub async fn create_account(db: &Db, entropy: &mut Entropy, clock: Clock) -> Result<Account> {
+    loop {
+        let account = Account::generate(clock.unix_ms(), entropy);
+        match db.accounts().insert(&account).await {
+            Ok(()) => return Ok(account),
+            Err(DbError::Conflict(_)) => {}
+            Err(error) => return Err(error).context("cannot store the account"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use parlor::entropy::Entropy;
-use parlor::model::project::Project;
+use parlor::model::project::{Project, ProjectStatus};
 use parlor::model::token;
 use parlor::sfu::command::{Fingerprint, FingerprintAlgorithm, LocalEndpoint};
 use parlor::sfu::negotiator::Negotiator;
@@ -108,6 +108,8 @@ pub fn token(data: &[u8]) {
         secret: "0123456789abcdef0123456789abcdef01234567"
             .parse()
             .expect("a secret"),
+        old_secret: None,
+        status: ProjectStatus::Active,
         max_connections: None,
         video_codecs: None,
         created_at_ms: 0,

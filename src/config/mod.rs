@@ -10,6 +10,7 @@ pub mod values;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::model::codec::VideoCodecs;
 use layers::Layers;
@@ -108,6 +109,8 @@ impl fmt::Debug for DatabaseUrl {
 pub struct AuthConfig {
     /// Whether `X-TB-PARTNER-AUTH` is accepted.
     pub legacy_header: bool,
+    /// How long a project's old secret is good after a new one was made.
+    pub secret_grace: Duration,
 }
 
 /// What is logged, and how.
@@ -193,9 +196,7 @@ impl Config {
         let media = MediaConfig::read(reader, dev);
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
         let database = DatabaseConfig::read(reader);
-        let auth = AuthConfig {
-            legacy_header: reader.boolean("auth.legacy_header"),
-        };
+        let auth = AuthConfig::read(reader);
         let mut limits = Limits::read(reader);
         if let (Some(limits), Some(media)) = (&mut limits, &media) {
             limits.hub.simulcast = media.simulcast;
@@ -208,7 +209,7 @@ impl Config {
             media: media?,
             data_dir,
             database: database?,
-            auth,
+            auth: auth?,
             limits: limits?,
             log: log?,
         })
@@ -305,6 +306,15 @@ impl DatabaseConfig {
     }
 }
 
+impl AuthConfig {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        Some(Self {
+            legacy_header: reader.boolean("auth.legacy_header"),
+            secret_grace: reader.duration("auth.secret_grace", "\"24h\"")?,
+        })
+    }
+}
+
 impl LogConfig {
     fn read(reader: &mut Reader) -> Option<Self> {
         let format = match reader.text("log.format").as_str() {
@@ -332,8 +342,6 @@ impl LogConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn with_env(pairs: &[(&str, &str)], dev: bool) -> Result<Config, ConfigError> {

@@ -4,6 +4,7 @@
 //! other numbers as `BIGINT`, `TEXT`, keys made here and not by the database. A `BOOLEAN` is read
 //! as `CAST(… AS INTEGER)`, because sqlx cannot read SQLite's through its common driver.
 
+pub mod accounts;
 mod connect;
 pub mod error;
 pub mod projects;
@@ -13,9 +14,10 @@ use std::path::Path;
 
 use sqlx::AnyPool;
 
-use connect::Place;
 use crate::model::codec::VideoCodecs;
+use connect::Place;
 
+pub use accounts::Accounts;
 pub use connect::Options;
 pub use error::DbError;
 pub use projects::Projects;
@@ -52,6 +54,11 @@ impl Db {
     /// All projects.
     pub fn projects(&self) -> Projects<'_> {
         Projects { db: self }
+    }
+
+    /// Who manages projects.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts { db: self }
     }
 
     /// All sessions; what REST may see of them is behind [`Sessions::of`].

@@ -79,6 +79,22 @@ impl SessionsOf<'_> {
     }
 }
 
+impl SessionsOf<'_> {
+    /// This project's newest sessions, newest first.
+    pub async fn newest(&self, limit: u32) -> Result<Vec<Session>, DbError> {
+        let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
+                archive_resolution, location, CAST(e2ee AS INTEGER) AS e2ee, max_connections,
+                video_codecs, created_at
+            FROM sessions WHERE project_id = $1 ORDER BY created_at DESC, id LIMIT $2";
+        let rows: Vec<Row> = sqlx::query_as(sql)
+            .bind(self.project.get())
+            .bind(i64::from(limit))
+            .fetch_all(&self.db.reader)
+            .await?;
+        rows.into_iter().map(Session::try_from).collect()
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::db::{Db, DbError};
 use crate::hub::effect::{Admission, Denial};
 use crate::model::id::SessionId;
+use crate::model::project::ProjectStatus;
 use crate::model::token;
 
 /// Decides for both places where a client shows its token: session info and connection create.
@@ -26,6 +27,10 @@ impl Admissions {
         let session = found(self.db.sessions().find_any(session).await)?;
         let project = found(self.db.projects().find(session.project).await)?;
         let now_unix_s = self.clock.unix_ms() / 1000;
+        if project.status == ProjectStatus::Suspended {
+            debug!(session.id = %session.id, project.id = %project.id, "The project is suspended");
+            return Err(Denial::InvalidToken);
+        }
         let grant = token::verify(token, &project, &session.id, now_unix_s).map_err(|error| {
             debug!(session.id = %session.id, %error, "Token refused");
             Denial::InvalidToken

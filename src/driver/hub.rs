@@ -22,7 +22,7 @@ use crate::hub::effect::{
     Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, SocketOpen, Ticket,
 };
 use crate::hub::snapshot::Snapshot;
-use crate::model::id::{ConnectionId, SessionId};
+use crate::model::id::{ConnectionId, ProjectId, SessionId};
 use crate::sfu::command::EngineEvent;
 use crate::sfu::negotiator::Negotiator;
 use crate::sfu::shards::Shards;
@@ -58,6 +58,9 @@ enum Input {
         session: SessionId,
         call: Call,
         reply: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    EndSessions {
+        project: ProjectId,
     },
     Snapshot {
         reply: oneshot::Sender<Snapshot>,
@@ -114,6 +117,12 @@ impl HubHandle {
         };
         self.mailbox.send(input).await.map_err(|_| HubStopped)?;
         Ok(answer.await.map_err(|_| HubStopped)??)
+    }
+
+    /// Puts everybody out of all sessions of a project.
+    pub async fn end_sessions(&self, project: ProjectId) -> Result<(), HubStopped> {
+        let input = Input::EndSessions { project };
+        self.mailbox.send(input).await.map_err(|_| HubStopped)
     }
 
     /// Registers a new websocket; frames for it come out of the returned reader.
@@ -300,6 +309,7 @@ impl HubDriver {
                 // Whoever asked may have gone; what was asked is done all the same.
                 let _ = reply.send(answer);
             }
+            Input::EndSessions { project } => self.hub.end_sessions(project, now),
             Input::Snapshot { reply } => {
                 // Whoever asked may have given up.
                 let _ = reply.send(self.hub.snapshot());

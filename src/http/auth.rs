@@ -8,8 +8,8 @@ use super::error::ApiError;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::model::id::ProjectId;
-use crate::model::jwt::{self, Issuer, NumericDate};
-use crate::model::project::Project;
+use crate::model::jwt::{self, Issuer, JwtError, NumericDate};
+use crate::model::project::{Account, Project, ProjectStatus, Secret};
 
 /// Header with a JWT signed by the caller.
 const TOKEN: &str = "x-opentok-auth";
@@ -49,13 +49,14 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let db = Db::from_ref(state);
+        let now_ms = Clock::from_ref(state).unix_ms();
         let project = match credentials(parts, AuthPolicy::from_ref(state))? {
-            Credentials::Token(token) => {
-                let now_unix_s = Clock::from_ref(state).unix_ms() / 1000;
-                by_token(&db, token, now_unix_s).await?
-            }
-            Credentials::Secret(key, secret) => by_secret(&db, key, secret).await?,
+            Credentials::Token(token) => by_token(&db, token, now_ms).await?,
+            Credentials::Secret(key, secret) => by_secret(&db, key, secret, now_ms).await?,
         };
+        if project.status == ProjectStatus::Suspended {
+            return Err(SUSPENDED);
+        }
         match path_key(parts, state).await {
             Some(key) if key != project.id.to_string() => Err(OTHER_PROJECT),
             _ => Ok(Self(project)),
@@ -63,6 +64,30 @@ where
     }
 }
 
+/// The account that makes this request. Extracting it fails with 403, for whatever reason.
+#[derive(Debug, Clone)]
+pub struct AuthAccount(pub Account);
+
+impl<S> FromRequestParts<S> for AuthAccount
+where
+    Db: FromRef<S>,
+    Clock: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let token = only_value(parts, TOKEN)?.ok_or(INVALID)?;
+        let key = jwt::claimed_issuer(token).ok_or(INVALID)?;
+        let db = Db::from_ref(state);
+        let account = db.accounts().find(key).await?.ok_or(UNKNOWN_PROJECT)?;
+        let now_ms = Clock::from_ref(state).unix_ms();
+        check_token(token, "account", [&account.secret].into_iter(), key, now_ms)?;
+        Ok(Self(account))
+    }
+}
+
+const SUSPENDED: ApiError = ApiError::Forbidden("Project is suspended");
 /// What the original says.
 const UNKNOWN_PROJECT: ApiError = ApiError::Forbidden("Issuer not found");
 /// What the original says.
@@ -102,21 +127,18 @@ fn only_value<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, ApiEr
     }
 }
 
-async fn by_token(db: &Db, token: &str, now_unix_s: i64) -> Result<Project, ApiError> {
+async fn by_token(db: &Db, token: &str, now_ms: i64) -> Result<Project, ApiError> {
     let key = jwt::claimed_issuer(token).ok_or(INVALID)?;
     let project = db.projects().find(key).await?.ok_or(UNKNOWN_PROJECT)?;
-    check_token(token, &project, now_unix_s)?;
+    check_token(token, "project", project.secrets(now_ms), key, now_ms)?;
     Ok(project)
 }
 
-async fn by_secret(db: &Db, key: &str, secret: &str) -> Result<Project, ApiError> {
+async fn by_secret(db: &Db, key: &str, secret: &str, now_ms: i64) -> Result<Project, ApiError> {
     let key: ProjectId = key.parse().map_err(|_| INVALID)?;
     let project = db.projects().find(key).await?.ok_or(UNKNOWN_PROJECT)?;
-    if project.secret.matches(secret) {
-        Ok(project)
-    } else {
-        Err(INVALID)
-    }
+    let good = project.secrets(now_ms).any(|good| good.matches(secret));
+    if good { Ok(project) } else { Err(INVALID) }
 }
 
 #[derive(Deserialize)]
@@ -127,16 +149,28 @@ struct Claims {
     exp: NumericDate,
 }
 
-fn check_token(token: &str, project: &Project, now_unix_s: i64) -> Result<(), ApiError> {
-    let (header, claims) = jwt::verify::<Claims>(token, &project.secret).map_err(|_| INVALID)?;
+/// Whether one of these secrets has signed the token, and whether it is one of this kind and key.
+fn check_token<'a>(
+    token: &str,
+    kind: &str,
+    mut secrets: impl Iterator<Item = &'a Secret>,
+    key: ProjectId,
+    now_ms: i64,
+) -> Result<(), ApiError> {
+    let now_unix_s = now_ms / 1000;
+    let verified = secrets.find_map(|secret| match jwt::verify::<Claims>(token, secret) {
+        Err(JwtError::Signature) => None,
+        verified => Some(verified),
+    });
+    let (header, claims) = verified.ok_or(INVALID)?.map_err(|_| INVALID)?;
     // One SDK puts it into the header.
     let ist = match claims.ist {
         Some(ist) => Some(ist),
         None => header.extras.get::<String>("ist").map_err(|_| INVALID)?,
     };
     let lifetime_s = claims.exp.0 - claims.iat.0;
-    let good = claims.iss.0 == project.id
-        && ist.is_none_or(|ist| ist == "project")
+    let good = claims.iss.0 == key
+        && ist.as_deref().unwrap_or("project") == kind
         && claims.iat.0 <= now_unix_s + SKEW_S
         && claims.exp.0 > now_unix_s
         && lifetime_s <= MAX_LIFETIME_S;

@@ -99,6 +99,7 @@ pub async fn join(State(state): State<AppState>, headers: HeaderMap, body: Bytes
         "publisher",
         join.name.trim(),
         now_unix_s,
+        None,
     );
     Ok(axum::Json(json!({
         "apiKey": demo.project.id.to_string(),

@@ -19,6 +19,7 @@ pub mod moderation;
 pub mod normalize;
 pub mod page;
 pub mod params;
+pub mod projects;
 pub mod renders;
 pub mod router;
 pub mod sessions;

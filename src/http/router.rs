@@ -19,7 +19,7 @@ use super::error::{ApiError, Format};
 use super::normalize::{self, Normalized};
 use super::{
     archives, bootstrap, broadcasts, captions, connect, connections, demo, health, moderation,
-    page, renders, sessions, signals, sip, streams, unsupported,
+    page, projects, renders, sessions, signals, sip, streams, unsupported,
 };
 use crate::telemetry;
 
@@ -38,6 +38,7 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(new_sessions(&state))
+        .merge(of_an_account())
         .nest("/v2/project/{api_key}", of_a_project())
         // As SDKs before 2017 call it.
         .nest("/v2/partner/{api_key}", of_a_project())
@@ -86,6 +87,20 @@ fn new_sessions(state: &AppState) -> Router<AppState> {
                 }
             },
         ))
+}
+
+/// Managing projects.
+fn of_an_account() -> Router<AppState> {
+    let one = get(projects::find)
+        .put(projects::set_status)
+        .delete(projects::delete);
+    Router::new()
+        .route("/v2/project", get(projects::list).post(projects::create))
+        .route("/v2/project/{api_key}", one)
+        .route(
+            "/v2/project/{api_key}/refreshSecret",
+            post(projects::refresh_secret),
+        )
 }
 
 /// What back ends find out and do in one project.

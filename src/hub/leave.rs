@@ -6,7 +6,7 @@ use super::Hub;
 use super::effect::{NoticeEvent, SessionKey};
 use super::link::{LinkId, Stage};
 use super::tell::Audience;
-use crate::model::id::ConnectionId;
+use crate::model::id::{ConnectionId, ProjectId};
 use crate::signaling::error::close;
 use crate::signaling::server::ServerEvent;
 
@@ -61,6 +61,22 @@ impl Hub {
         };
         self.end_connection(key, id, reason::FORCED);
         self.links.advance(link, Stage::Ended(now), &self.config);
+    }
+
+    /// Puts everybody out of all sessions of a project that may not be used any longer.
+    pub fn end_sessions(&mut self, project: ProjectId, now: Instant) {
+        let live = self.live.iter();
+        let sessions: Vec<_> = live
+            .filter(|(id, _)| id.project() == Some(project))
+            .map(|(_, key)| *key)
+            .collect();
+        for key in sessions {
+            let connections = &self.session(key).connections;
+            for id in connections.keys().copied().collect::<Vec<_>>() {
+                self.put_out(key, id, now);
+            }
+        }
+        self.settle(now);
     }
 
     /// Ends a connection: its subscriptions, then its streams, then itself. The others are told

@@ -57,7 +57,7 @@ impl Ticket {
             authority: target.authority.clone(),
             project: target.project.id.to_string(),
             session: session.to_owned(),
-            token: token::issue(&target.project, &id, "publisher", "", now_s),
+            token: token::issue(&target.project, &id, "publisher", "", now_s, None),
             connection: entropy.uuid(),
         })
     }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::model::jwt;
-use crate::model::project::{Project, Secret};
+use crate::model::project::{Project, ProjectStatus, Secret};
 
 /// How long a server of our own may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -78,6 +78,8 @@ impl Target {
             id,
             name: String::new(),
             secret,
+            old_secret: None,
+            status: ProjectStatus::Active,
             max_connections: None,
             video_codecs: None,
             created_at_ms: 0,

@@ -18,6 +18,10 @@ pub struct Project {
     pub name: String,
     /// What its REST calls and client tokens are signed with.
     pub secret: Secret,
+    /// The secret before, while it is still good.
+    pub old_secret: Option<OldSecret>,
+    /// Whether it may be used.
+    pub status: ProjectStatus,
     /// Most connections at a time in each of its sessions, if it has a limit of its own.
     pub max_connections: Option<u32>,
     /// Which video codecs its sessions may use, unless they name their own.
@@ -31,17 +35,96 @@ impl Project {
     ///
     /// The key is drawn at random: when the store already has it, draw again.
     pub fn generate(name: &str, created_at_ms: i64, entropy: &mut Entropy) -> Self {
-        let key = 10_000_000 + entropy.below(90_000_000);
-        let id = i32::try_from(key).ok().and_then(ProjectId::new);
         Self {
-            id: id.expect("eight digits fit an API key"),
+            id: draw_key(entropy),
             name: name.to_owned(),
             secret: Secret::generate(entropy),
+            old_secret: None,
+            status: ProjectStatus::Active,
             max_connections: None,
             video_codecs: None,
             created_at_ms,
         }
     }
+}
+
+impl Project {
+    /// The secrets that are good at this time, the current one first.
+    pub fn secrets(&self, now_ms: i64) -> impl Iterator<Item = &Secret> {
+        let old = self.old_secret.as_ref().filter(|old| now_ms < old.until_ms);
+        std::iter::once(&self.secret).chain(old.map(|old| &old.secret))
+    }
+
+    /// Gives it a new secret; the one before is good for `grace_ms` more.
+    pub fn refresh_secret(&mut self, now_ms: i64, grace_ms: i64, entropy: &mut Entropy) {
+        let secret = std::mem::replace(&mut self.secret, Secret::generate(entropy));
+        let until_ms = now_ms.saturating_add(grace_ms);
+        self.old_secret = (grace_ms > 0).then_some(OldSecret { secret, until_ms });
+    }
+}
+
+/// A secret that was replaced, and still good for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// Until when, milliseconds since the Unix epoch.
+    pub until_ms: i64,
+}
+
+/// Whether a project may be used. What is deleted is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProjectStatus {
+    /// It may.
+    Active,
+    /// REST calls and clients are refused.
+    Suspended,
+}
+
+impl ProjectStatus {
+    /// As REST and the store call it (`protocol/rest.md`, 20).
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Suspended => "SUSPENDED",
+        }
+    }
+
+    /// The status of this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Active, Self::Suspended]
+            .into_iter()
+            .find(|status| status.word() == word)
+    }
+}
+
+/// Who manages projects over REST: an operator's own back end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its key, of the same kind as a project's.
+    pub id: ProjectId,
+    /// What its REST calls are signed with.
+    pub secret: Secret,
+    /// Creation time, milliseconds since the Unix epoch.
+    pub created_at_ms: i64,
+}
+
+impl Account {
+    /// A new account. When the store already has its key, draw again.
+    pub fn generate(created_at_ms: i64, entropy: &mut Entropy) -> Self {
+        Self {
+            id: draw_key(entropy),
+            secret: Secret::generate(entropy),
+            created_at_ms,
+        }
+    }
+}
+
+/// A key of eight digits.
+fn draw_key(entropy: &mut Entropy) -> ProjectId {
+    let key = 10_000_000 + entropy.below(90_000_000);
+    let id = i32::try_from(key).ok().and_then(ProjectId::new);
+    id.expect("eight digits fit an API key")
 }
 
 /// An API secret: 40 lower-case hexadecimal digits.
@@ -124,6 +207,19 @@ mod tests {
     fn a_secret_does_not_print() {
         let project = Project::generate("shop", 0, &mut Entropy::from_seed(1));
         assert!(!format!("{project:?}").contains(project.secret.reveal()));
+    }
+
+    #[test]
+    fn a_secret_that_was_replaced_is_good_until_its_grace_ends() {
+        let mut entropy = Entropy::from_seed(1);
+        let mut project = Project::generate("shop", 0, &mut entropy);
+        let before = project.secret.clone();
+        project.refresh_secret(1000, 500, &mut entropy);
+        assert_ne!(project.secret, before);
+        let good = |now_ms| project.secrets(now_ms).any(|secret| *secret == before);
+        assert_eq!([good(1499), good(1500)], [true, false]);
+        project.refresh_secret(2000, 0, &mut entropy);
+        assert_eq!(project.secrets(2000).count(), 1);
     }
 
     #[test]

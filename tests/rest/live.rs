@@ -78,6 +78,21 @@ impl Live {
         self.enter(json!({})).await.1
     }
 
+    /// What a client with a token of the project is told before it connects.
+    pub(crate) async fn session_info(&self) -> Value {
+        let token = self.client_token(json!({}));
+        let info = self.server.session_info("", &self.session, &token).await;
+        info[0].clone()
+    }
+
+    async fn enter(&self, more: Value) -> (TestClient, Value) {
+        let token = self.client_token(more);
+        let mut client = TestClient::open(&self.server, &self.session, &token).await;
+        let (status, state) = client.join(&token).await;
+        assert_eq!(status, "200");
+        (client, state)
+    }
+
     /// A client token for the session that says more.
     pub(crate) fn client_token(&self, more: Value) -> String {
         let now = now_unix_s();
@@ -88,14 +103,6 @@ impl Live {
         let all = claims.as_object_mut().unwrap();
         all.extend(more.as_object().unwrap().clone());
         self.signed(&claims)
-    }
-
-    async fn enter(&self, more: Value) -> (TestClient, Value) {
-        let token = self.client_token(more);
-        let mut client = TestClient::open(&self.server, &self.session, &token).await;
-        let (status, state) = client.join(&token).await;
-        assert_eq!(status, "200");
-        (client, state)
     }
 
     /// Publishes in the session; `channels` as the client describes them.
@@ -139,12 +146,30 @@ impl Live {
         self.ask_at(method, &path, body).await
     }
 
+    /// A request of whoever manages projects.
+    pub(crate) async fn manage(&self, method: &str, path: &str, body: Value) -> Answer {
+        let (key, secret) = self.server.account();
+        let now = now_unix_s();
+        let claims = json!({"iss": key, "ist": "account", "iat": now, "exp": now + 300});
+        let token = sign(&json!({"alg": "HS256", "typ": "JWT"}), &claims, &secret);
+        self.ask_as(&token, method, path, body).await
+    }
+
     /// A request anywhere.
     pub(crate) async fn ask_at(&self, method: &str, path: &str, body: Value) -> Answer {
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\nX-OPENTOK-AUTH: {}\nAccept: application/json",
-            self.auth()
-        );
+        self.ask_as(&self.auth(), method, path, body).await
+    }
+
+    /// A request with any JWT.
+    pub(crate) async fn ask_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let mut head =
+            format!("{method} {path} HTTP/1.1\nX-OPENTOK-AUTH: {token}\nAccept: application/json");
         if body.is_null() {
             return exchange(self.addr, &head, "").await;
         }

@@ -4,9 +4,11 @@
 
 mod auth;
 mod connections;
+mod killed;
 mod later;
 mod live;
 mod moderation;
+mod projects;
 mod sdks;
 mod sessions;
 mod signals;
@@ -17,3 +19,6 @@ mod support;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "clients here neither get lost nor resume")]
 mod whole;
+
+#[path = "../support/process.rs"]
+mod process;

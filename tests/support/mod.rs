@@ -82,6 +82,13 @@ impl TestServer {
         self.app.media_addr()
     }
 
+    /// The key and secret of whoever manages projects.
+    #[allow(dead_code, reason = "not every test manages projects")]
+    pub(crate) fn account(&self) -> (String, String) {
+        let account = self.app.account().unwrap();
+        (account.id.to_string(), account.secret.reveal().to_owned())
+    }
+
     /// Takes it down and gives back what remains of it.
     pub(crate) async fn shutdown(self) {
         self.app.shutdown().await;

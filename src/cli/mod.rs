@@ -1,19 +1,27 @@
-//! The command line.
+//! The command line. Commands about projects, tokens and accounts work on the store itself, whether
+//! a server runs or not.
+
+mod account;
+mod project;
+mod session;
+mod token;
 
 use std::path::PathBuf;
 
+use account::AccountCommand;
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use project::ProjectArgs;
+use session::SessionArgs;
+use token::TokenCommand;
 
-use crate::app::{self, App};
+use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::entropy::Entropy;
 use crate::load::media::{self, MediaLoad};
 use crate::load::signaling::{self, SignalingLoad};
-use crate::model::codec::VideoCodecs;
-use crate::model::project::Project;
-use crate::model::session::MAX_CONNECTIONS;
 use crate::telemetry;
 
 /// A self-hosted video session server that speaks OpenTok.
@@ -37,8 +45,15 @@ enum Command {
         dev: bool,
     },
     /// Manage projects: an API key and a secret each.
+    Project(ProjectArgs),
+    /// See what goes on in sessions, and end it.
+    Session(SessionArgs),
+    /// Make client tokens.
     #[command(subcommand)]
-    Project(ProjectCommand),
+    Token(TokenCommand),
+    /// Manage accounts, which manage projects over REST.
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// Put a server under load and print what it did, one line of JSON for each run.
     #[command(subcommand)]
     Load(LoadCommand),
@@ -62,24 +77,6 @@ enum LoadCommand {
     Signaling(SignalingLoad),
     /// Publishers and subscribers with real ICE, DTLS and SRTP.
     Media(MediaLoad),
-}
-
-#[derive(Debug, Subcommand)]
-enum ProjectCommand {
-    /// Create a project and print its API key and secret.
-    Create {
-        /// What to call it.
-        name: String,
-        /// Let each of its sessions have at most this many connections at a time.
-        #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS)))]
-        max_connections: Option<u32>,
-        /// Let its sessions use these video codecs only, the preferred one first: some of vp8,
-        /// vp9, h264 and av1, with commas.
-        #[arg(long, value_name = "CODECS")]
-        video_codecs: Option<VideoCodecs>,
-    },
-    /// List all projects.
-    List,
 }
 
 /// Settings that have a flag; see `config/default.toml` for all of them.
@@ -130,9 +127,20 @@ impl Cli {
                 print(&Config::show(&self.settings.sources(dev))?);
                 Ok(())
             }
-            Command::Project(command) => {
-                // What the server needs to be reachable does not matter here.
-                let config = self.settings.load(true)?;
+            Command::Project(args) => {
+                let config = self.settings.load_for_store()?;
+                runtime()?.block_on(args.run(&config))
+            }
+            Command::Session(args) => {
+                let config = self.settings.load_for_store()?;
+                runtime()?.block_on(args.run(&config))
+            }
+            Command::Token(command) => {
+                let config = self.settings.load_for_store()?;
+                runtime()?.block_on(command.run(&config))
+            }
+            Command::Account(command) => {
+                let config = self.settings.load_for_store()?;
                 runtime()?.block_on(command.run(&config))
             }
             Command::Load(LoadCommand::Media(load)) => {
@@ -151,6 +159,11 @@ impl Cli {
 impl Settings {
     fn load(&self, dev: bool) -> anyhow::Result<Config> {
         Ok(Config::load(&self.sources(dev))?)
+    }
+
+    /// For commands that only need the store: what makes a server reachable does not matter.
+    fn load_for_store(&self) -> anyhow::Result<Config> {
+        self.load(true)
     }
 
     /// All sources; the environment is read here and nowhere else.
@@ -178,42 +191,17 @@ impl Settings {
     }
 }
 
-impl ProjectCommand {
-    async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let db = app::open_database(config).await?;
-        match self {
-            Self::Create {
-                name,
-                max_connections,
-                video_codecs,
-            } => {
-                let (mut entropy, clock) = (Entropy::from_system(), Clock::system());
-                let configure = |project| Project {
-                    max_connections,
-                    video_codecs: video_codecs.clone(),
-                    ..project
-                };
-                let project =
-                    app::create_project(&db, &name, configure, &mut entropy, clock).await?;
-                print(&format!("API key     {}", project.id));
-                print(&format!("API secret  {}", project.secret.reveal()));
-            }
-            Self::List => {
-                for project in db.projects().list().await? {
-                    print(&format!("{:<12}{}", project.id, project.name));
-                }
-            }
-        }
-        db.close().await;
-        Ok(())
-    }
-}
-
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the async runtime")
+}
+
+/// A time for people, in UTC.
+fn time_text(unix_ms: i64) -> String {
+    let at = Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// What a command answers goes to standard output, so that it can be piped.
