@@ -348,8 +348,8 @@ impl Estimator {
         };
         if let Some(probe) = &mut self.probe {
             let passed = now.saturating_duration_since(probe.began);
+            probe.padded_at = now;
             if passed < PROBE.0 {
-                probe.padded_at = now;
                 let due = probe.target / 8.0 * (passed + PADDING_INTERVAL).as_secs_f64();
                 return (due as usize).saturating_sub(probe.sent as usize);
             }
@@ -539,6 +539,19 @@ mod tests {
         assert_eq!(estimator.poll_timeout(), Some(now + PROBE_PAUSE.0));
         estimator.want(None, now);
         assert_eq!(estimator.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_probe_whose_turn_comes_late_is_not_due_again_at_once() {
+        let (mut estimator, start) = estimator();
+        estimator.has_feedback = true;
+        estimator.limit = Some(500_000.0);
+        estimator.want(Some(1_000_000), start);
+        let began = start + PROBE_PAUSE.0;
+        estimator.padding(began);
+        let late = began + PROBE.0 + Duration::from_millis(10);
+        estimator.padding(late);
+        assert!(estimator.poll_timeout() > Some(late));
     }
 
     #[test]
