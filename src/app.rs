@@ -23,7 +23,8 @@ use crate::driver::hub::{HubDriver, HubHandle};
 use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
-use crate::http::{AppState, SharedEntropy, router};
+use crate::http::requests::Requests;
+use crate::http::{AppState, SharedEntropy, metrics, router};
 use crate::hub::Hub;
 use crate::model::project::{Account, Project};
 use crate::net::announce;
@@ -45,6 +46,7 @@ pub struct App {
     account: Option<Account>,
     http_addr: SocketAddr,
     http: JoinHandle<std::io::Result<()>>,
+    metrics: Option<Metrics>,
     draining: CancellationToken,
     stop_accepting: CancellationToken,
     websockets: ws::Endpoint,
@@ -104,9 +106,14 @@ impl App {
             media: media.clone(),
             draining: draining.clone(),
             websockets: websockets.clone(),
+            requests: Requests::new(clock),
             clock,
             entropy: SharedEntropy::new(entropy),
             demo: playground.clone().map(Demo::new),
+        };
+        let metrics = match config.metrics {
+            Some(address) => Some(serve_metrics(address, state.clone()).await?),
+            None => None,
         };
         let listener = TcpListener::bind(config.http.listen)
             .await
@@ -123,6 +130,7 @@ impl App {
             account,
             http_addr,
             http,
+            metrics,
             draining,
             stop_accepting,
             websockets,
@@ -234,6 +242,9 @@ impl App {
                 http.abort();
             }
         }
+        if let Some(metrics) = self.metrics {
+            metrics.task.abort();
+        }
         let (media, media_threads) = self.media;
         media.stop().await;
         let joined = tokio::task::spawn_blocking(move || media_threads.join());
@@ -252,6 +263,7 @@ impl App {
             "account_key": account.map(|account| account.id.to_string()),
             "account_secret": account.map(|account| account.secret.reveal()),
             "media_port": self.media_addr().port(),
+            "metrics": self.metrics.as_ref().map(|metrics| metrics.address),
             "pid": std::process::id(),
         });
         let directory = match path.parent() {
@@ -348,6 +360,23 @@ fn candidates(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>> {
         Announce::Auto => announce::reachable(bound, config.dev)
             .context("cannot list the network interfaces; set media.announce")?,
     })
+}
+
+/// What serves metrics; ended when nothing is left to measure.
+#[derive(Debug)]
+struct Metrics {
+    address: SocketAddr,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+async fn serve_metrics(address: SocketAddr, state: AppState) -> Result<Metrics> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for metrics"))?;
+    let address = listener.local_addr()?;
+    info!(%address, "Serving metrics");
+    let task = tokio::spawn(async { axum::serve(listener, metrics::routes(state)).await });
+    Ok(Metrics { address, task })
 }
 
 async fn serve_http(

@@ -18,6 +18,7 @@ use token::TokenCommand;
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::config::layers::TEXT_VARIABLE;
 use crate::config::{Config, Sources};
 use crate::entropy::Entropy;
 use crate::load::media::{self, MediaLoad};
@@ -179,12 +180,14 @@ impl Settings {
         let flags = flags
             .into_iter()
             .filter_map(|(key, value)| Some((key, value.clone()?)));
+        let text = std::env::var(TEXT_VARIABLE).ok();
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         Sources {
             dev,
             files: self.config.clone(),
+            text: text.filter(|text| !text.is_empty()),
             environment: environment.collect(),
             flags: flags.collect(),
         }

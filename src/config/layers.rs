@@ -10,6 +10,9 @@ use super::Problem;
 /// Every key with its default.
 const DEFAULT: &str = include_str!("../../config/default.toml");
 
+/// The variable that holds the text of a whole file.
+pub const TEXT_VARIABLE: &str = "PARLOR_CONFIG_TOML";
+
 /// What a playground has differently.
 const DEV: &str = r#"
 [http]
@@ -29,6 +32,8 @@ pub struct Sources {
     pub dev: bool,
     /// Files, in the order given.
     pub files: Vec<PathBuf>,
+    /// The text of one more, for platforms where a variable is easier to have than a file.
+    pub text: Option<String>,
     /// The process environment; of it, `PARLOR_<SECTION>_<KEY>` counts.
     pub environment: Vec<(String, String)>,
     /// Flags: a `section.key` and a text each.
@@ -51,6 +56,12 @@ impl Layers {
         for file in &sources.files {
             match read_file(file) {
                 Ok(table) => layers.overlay(table, &file.display().to_string(), &mut problems),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if let Some(text) = &sources.text {
+            match parse(text, TEXT_VARIABLE) {
+                Ok(table) => layers.overlay(table, TEXT_VARIABLE, &mut problems),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -163,14 +174,31 @@ fn split(text: &str) -> Vec<Value> {
 }
 
 fn read_file(path: &Path) -> Result<Table, Problem> {
-    let problem = |what| Problem {
-        key: path.display().to_string(),
-        what,
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text, &name),
+        Err(error) => Err(Problem {
+            key: name,
+            what: error.to_string(),
+            example: None,
+        }),
+    }
+}
+
+fn parse(text: &str, source: &str) -> Result<Table, Problem> {
+    text.parse().map_err(|error: toml::de::Error| Problem {
+        key: source.into(),
+        // Without the line in question, which may hold a secret.
+        what: format!("{}{}", error.message(), line_of(text, &error)),
         example: None,
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
-    text.parse()
-        .map_err(|error: toml::de::Error| problem(error.to_string()))
+    })
+}
+
+fn line_of(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or_else(String::new, |before| {
+        format!(" (line {})", before.matches('\n').count() + 1)
+    })
 }
 
 fn unknown(key: &str, source: &str) -> Problem {
@@ -214,6 +242,30 @@ mod tests {
         }
         assert!(found[3].contains("missing.toml"));
         assert!(found[4].starts_with("media.port: no such setting (in the environment)"));
+    }
+
+    #[test]
+    fn a_whole_file_can_come_as_a_text_and_its_mistakes_show_no_secret() {
+        let with = |text: &str| Sources {
+            text: Some(text.into()),
+            environment: vec![("PARLOR_HTTP_LISTEN".into(), "2.2.2.2:2".into())],
+            ..Sources::default()
+        };
+        let (layers, none) = Layers::read(&with("[http]\nlisten = '1.1.1.1:1'\nmax_body = '1MiB'"));
+        assert!(none.is_empty());
+        assert_eq!(layers.get("http.listen").as_str(), Some("2.2.2.2:2"));
+        assert_eq!(layers.get("http.max_body").as_str(), Some("1MiB"));
+        let found = problems(&with("[http]\ncolour = 1"));
+        assert_eq!(
+            found,
+            ["http.colour: no such setting (in PARLOR_CONFIG_TOML)"]
+        );
+        let found = problems(&with("[database]\nurl = s3cret"));
+        assert!(found[0].starts_with("PARLOR_CONFIG_TOML: "), "{found:?}");
+        assert!(
+            found[0].ends_with("(line 2)") && !found[0].contains("s3cret"),
+            "{found:?}"
+        );
     }
 
     #[test]

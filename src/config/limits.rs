@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::values::Reader;
-use crate::driver::outbox::OutboxLimits;
 use crate::hub::config::{AdaptiveConfig, HubConfig};
 use crate::model::signal::SignalLimits;
 use crate::signaling::frame::MAX_FRAME_LEN;
@@ -17,6 +16,15 @@ const JSON_DEPTHS: std::ops::RangeInclusive<usize> = 8..=100;
 /// How long replies are kept beyond the grace time, so that a request that comes again with the
 /// last possible resume still gets its old reply.
 const REPLY_AGE_MARGIN: Duration = Duration::from_secs(7);
+
+/// How much may wait for one websocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Frames.
+    pub frames: usize,
+    /// Bytes of all frames together.
+    pub bytes: usize,
+}
 
 /// How much is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]

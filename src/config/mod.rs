@@ -31,6 +31,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The media port.
     pub media: MediaConfig,
+    /// Where metrics are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Where data is kept.
     pub data_dir: PathBuf,
     /// Where projects and sessions are stored.
@@ -194,6 +196,7 @@ impl Config {
     fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
         let http = HttpConfig::read(reader, dev);
         let media = MediaConfig::read(reader, dev);
+        let metrics = reader.optional("metrics.listen", "\"127.0.0.1:9464\"");
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
         let database = DatabaseConfig::read(reader);
         let auth = AuthConfig::read(reader);
@@ -207,6 +210,7 @@ impl Config {
             dev,
             http: http?,
             media: media?,
+            metrics: metrics?,
             data_dir,
             database: database?,
             auth: auth?,
@@ -406,6 +410,7 @@ mod tests {
         )
         .unwrap();
         let config = Config::load(&Sources {
+            text: None,
             dev: true,
             files: vec![file],
             environment: vec![

@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use super::admission::Admissions;
-use super::outbox::{Outbox, OutboxError, OutboxLimits, OutboxReader, outbox};
+use super::outbox::{Outbox, OutboxError, OutboxReader, outbox};
 use super::workers::WorkersHandle;
 use crate::clock::Clock;
+use crate::config::limits::OutboxLimits;
 use crate::hub::Hub;
 use crate::hub::call::{Answer, Call, CallError};
 use crate::hub::effect::{

@@ -27,6 +27,7 @@ use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::datagram::ReceiveSlab;
 use crate::sfu::engine::{self, Engine};
 use crate::sfu::handshake::{HandshakeInput, HandshakeOutput};
+use crate::telemetry::histogram::Histogram;
 
 /// Commands and handshake results that may wait for a worker. When full, the sender waits; the
 /// worker drains them all on each turn, so that is no longer than one turn.
@@ -64,6 +65,8 @@ pub struct Snapshot {
     pub engine: engine::Counters,
     /// What its socket counted.
     pub socket: udp::Counters,
+    /// From the receipt of a batch to the sending of what it caused.
+    pub forwarding: Histogram,
 }
 
 /// The worker is gone: the process is on its way down.
@@ -199,6 +202,7 @@ impl MediaWorker {
             received: ReceiveSlab::new(BATCH_LEN),
             stops: VecDeque::new(),
             held_back: false,
+            forwarding: Histogram::default(),
         };
         let thread = std::thread::Builder::new()
             .name(name)
@@ -222,6 +226,7 @@ struct Turn {
     stops: VecDeque<HandshakeInput>,
     /// Whether something waits for room in a queue.
     held_back: bool,
+    forwarding: Histogram,
 }
 
 impl Turn {
@@ -287,6 +292,7 @@ impl Turn {
                     let _ = reply.send(Snapshot {
                         engine: self.engine.counters(),
                         socket: self.socket.counters(),
+                        forwarding: self.forwarding,
                     });
                 }
                 Ok(Input::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
@@ -328,6 +334,7 @@ impl Turn {
                     let now = self.clock.now();
                     self.engine
                         .handle_datagrams(&mut self.received, now, &mut self.socket);
+                    self.forwarding.observe(self.clock.now() - now);
                     // Fewer than asked for were all there were; the next one is a new readiness.
                     if count < BATCH_LEN {
                         return false;

@@ -6,14 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// How much may wait for one websocket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxLimits {
-    /// Frames.
-    pub frames: usize,
-    /// Bytes of all frames together.
-    pub bytes: usize,
-}
+use crate::config::limits::OutboxLimits;
 
 /// Why a frame was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

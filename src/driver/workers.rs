@@ -118,6 +118,7 @@ impl WorkersHandle {
             let one = handle.snapshot().await?;
             sum.engine += one.engine;
             sum.socket += one.socket;
+            sum.forwarding += one.forwarding;
         }
         Ok(sum)
     }

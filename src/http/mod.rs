@@ -15,12 +15,14 @@ pub mod health;
 pub mod layout;
 pub mod lenient;
 pub mod members;
+pub mod metrics;
 pub mod moderation;
 pub mod normalize;
 pub mod page;
 pub mod params;
 pub mod projects;
 pub mod renders;
+pub mod requests;
 pub mod router;
 pub mod sessions;
 pub mod signals;
@@ -63,6 +65,8 @@ pub struct AppState {
     pub websockets: ws::Endpoint,
     /// Cancelled when nobody may come any more.
     pub draining: CancellationToken,
+    /// Counts what is asked.
+    pub requests: requests::Requests,
     /// Tells the time.
     pub clock: Clock,
     /// Draws ids and secrets.

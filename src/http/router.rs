@@ -19,7 +19,7 @@ use super::error::{ApiError, Format};
 use super::normalize::{self, Normalized};
 use super::{
     archives, bootstrap, broadcasts, captions, connect, connections, demo, health, moderation,
-    page, projects, renders, sessions, signals, sip, streams, unsupported,
+    page, projects, renders, requests, sessions, signals, sip, streams, unsupported,
 };
 use crate::telemetry;
 
@@ -33,6 +33,7 @@ pub fn service(state: AppState) -> Normalized<Router> {
 
 /// All routes, for paths in their one spelling.
 fn router(state: AppState) -> Router {
+    let requests = state.requests.clone();
     let body_limit = DefaultBodyLimit::max(state.config.http.max_body);
     let mut routes = Router::new()
         .route("/healthz", get(health::alive))
@@ -59,6 +60,7 @@ fn router(state: AppState) -> Router {
         // Websockets are welcome anywhere: proxies and `setProxyUrl` change the path at will.
         .fallback(websocket)
         .with_state(state)
+        .layer(middleware::from_fn_with_state(requests, requests::count))
         .layer(body_limit)
         .layer(cors())
         .layer(

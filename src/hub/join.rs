@@ -178,6 +178,10 @@ impl Hub {
         self.links
             .advance(link, Stage::Joined(key, id), &self.config);
         self.accept_join(link, transaction, (key, id), now);
+        if let Some(opened_at) = self.links.opened_at(link) {
+            let took = now.saturating_duration_since(opened_at);
+            self.join_times.observe(took);
+        }
         if let Some(object) = self.object(key, id) {
             let event = ServerEvent::ConnectionCreated(&object);
             self.tell(key, Audience::About(id), &event);

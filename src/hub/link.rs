@@ -324,6 +324,11 @@ impl Links {
         self.links.get(&id).map(|link| &link.stage)
     }
 
+    /// When its first websocket was opened.
+    pub(super) fn opened_at(&self, id: LinkId) -> Option<Instant> {
+        self.links.get(&id).map(|link| link.opened_at)
+    }
+
     /// Whether a link has no websocket just now.
     pub(super) fn is_away(&self, id: LinkId) -> bool {
         self.links

@@ -52,6 +52,7 @@ use crate::model::id::{SessionId, StreamId, SubscriberId};
 use crate::sfu::{self, PublicationId, SubscriptionId};
 use crate::signaling::error::close;
 use crate::signaling::frame::{Frame, FrameKind, PONG, header};
+use crate::telemetry::histogram::Histogram;
 
 /// All live sessions. Holds no clock, no socket and no task.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ pub struct Hub {
     /// When streams have to be looked at again, soonest first.
     agenda: BTreeSet<(Instant, SessionKey, StreamId)>,
     counters: Counters,
+    /// From the opening of the websocket.
+    join_times: Histogram,
     /// Whether nobody may join any more.
     draining: bool,
     /// The last number given to a session, ticket, connection, publication or subscription.
@@ -113,6 +116,7 @@ impl Hub {
             touched: BTreeSet::new(),
             agenda: BTreeSet::new(),
             counters: Counters::default(),
+            join_times: Histogram::default(),
             draining: false,
             last_number: 0,
         }

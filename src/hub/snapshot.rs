@@ -2,6 +2,7 @@
 
 use super::Hub;
 use super::session::Delivery;
+use crate::telemetry::histogram::Histogram;
 
 /// What there is at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Snapshot {
     pub routed_subscriptions: usize,
     /// Subscriptions served by the publisher's browser.
     pub relayed_subscriptions: usize,
+    /// How long joins took, from the opening of the websocket.
+    pub join: Histogram,
     /// What went wrong so far.
     pub counters: super::Counters,
 }
@@ -27,6 +30,7 @@ impl Hub {
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot {
             sessions: self.sessions.len(),
+            join: self.join_times,
             counters: self.counters,
             ..Snapshot::default()
         };

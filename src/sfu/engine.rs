@@ -174,7 +174,10 @@ impl Engine {
 
     /// Totals since the start.
     pub fn counters(&self) -> Counters {
-        self.core.counters
+        Counters {
+            traffic: self.buffers.traffic(),
+            ..self.core.counters
+        }
     }
 }
 
@@ -317,6 +320,7 @@ impl Core {
         outlet: &mut Outlet<'_>,
     ) {
         self.counters.received += 1;
+        self.counters.received_bytes += datagram.len() as u64;
         let Some(&first) = datagram.first() else {
             self.counters.malformed += 1;
             return;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::counters::Traffic;
 use super::datagram::{SLOT_LEN, SendSlab, Transmit};
 use crate::rtp::header::{self, Outgoing};
 use crate::srtp::Sealer;
@@ -21,6 +22,7 @@ const MAX_RTCP: usize = 1_100;
 pub(super) struct Buffers {
     slab: SendSlab,
     macs: MacQueue,
+    traffic: Traffic,
 }
 
 impl Buffers {
@@ -28,7 +30,13 @@ impl Buffers {
         Self {
             slab: SendSlab::new(SLAB_LEN),
             macs: MacQueue::new(),
+            traffic: Traffic::default(),
         }
+    }
+
+    /// What was counted so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Opens the way out for one turn; close it with [`Outlet::flush`].
@@ -36,6 +44,7 @@ impl Buffers {
         Outlet {
             slab: &mut self.slab,
             macs: &mut self.macs,
+            traffic: &mut self.traffic,
             net,
             pads: false,
         }
@@ -46,6 +55,8 @@ impl Buffers {
 pub(super) struct Outlet<'a> {
     slab: &'a mut SendSlab,
     macs: &'a mut MacQueue,
+    /// Counts what leaves, and what else happens on the way.
+    pub(super) traffic: &'a mut Traffic,
     net: &'a mut dyn Transmit,
     /// Whether the payloads that follow end with padding.
     pub(super) pads: bool,
@@ -99,6 +110,12 @@ impl Outlet<'_> {
         if self.slab.messages().is_empty() {
             return;
         }
+        let sent = self
+            .slab
+            .messages()
+            .iter()
+            .map(|message| message.len as u64);
+        self.traffic.sent_bytes += sent.sum::<u64>();
         self.macs.finish(self.slab.bytes_mut());
         self.net.transmit(self.slab);
         self.slab.clear();

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::command::{Codec, InboundTrackConfig, MirrorConfig, PublicationConfig, TransportConfig};
-use super::inbound::{InboundTrack, Route};
+use super::counters::Traffic;
+use super::inbound::{InboundTrack, Route, Stream};
 use super::keyframe::{picture_size, starts_keyframe};
 use super::moment::Moment;
 use super::nack::Arrival;
@@ -275,14 +276,15 @@ impl Publication {
         let now = at.now;
         if self.report_at <= now {
             self.report_at = now + REPORT_INTERVAL;
-            push_reports(&mut self.tracks, self.local_ssrc, self.id, now, out);
+            let from = (self.local_ssrc, self.id);
+            push_reports(&mut self.tracks, from, now, out, outlet.traffic);
         }
         let streams = || self.tracks.iter().flat_map(|track| &track.streams);
         let media = streams().next().map_or(0, |stream| stream.ssrc);
         self.arrivals.poll(now, self.local_ssrc, media, out);
         if watched {
             for track in &mut self.tracks {
-                push_requests(track, self.local_ssrc, now, out);
+                push_requests(track, self.local_ssrc, now, out, outlet.traffic);
             }
         }
         outlet.rtcp(out, sealer, to);
@@ -416,13 +418,21 @@ fn unwrap_rtx(
 /// Receiver report, CNAME and, where the publisher has nothing better, REMB.
 fn push_reports(
     tracks: &mut [InboundTrack],
-    local_ssrc: u32,
-    id: PublicationId,
+    (local_ssrc, id): (u32, PublicationId),
     now: Instant,
     out: &mut Vec<u8>,
+    traffic: &mut Traffic,
 ) {
     let streams = tracks.iter_mut().flat_map(|track| &mut track.streams);
-    let blocks: Vec<_> = streams.filter_map(|s| s.stats.block(s.ssrc, now)).collect();
+    let block = |stream: &mut Stream| {
+        let lost_before = stream.stats.lost;
+        let block = stream.stats.block(stream.ssrc, now)?;
+        traffic.publisher_lost += stream.stats.lost - lost_before;
+        let jitter = f64::from(block.jitter) / f64::from(stream.clock_rate.max(1));
+        traffic.jitter.observe(Duration::from_secs_f64(jitter));
+        Some(block)
+    };
+    let blocks: Vec<_> = streams.filter_map(block).collect();
     report::push_receiver_report(out, local_ssrc, &blocks);
     report::push_cname(out, &[local_ssrc], &Leg::Publisher(id).to_string());
     let video = tracks
@@ -435,7 +445,13 @@ fn push_reports(
 }
 
 /// NACKs and PLIs. Lost audio is not asked for: by the time it came it would be late.
-fn push_requests(track: &mut InboundTrack, local_ssrc: u32, now: Instant, out: &mut Vec<u8>) {
+fn push_requests(
+    track: &mut InboundTrack,
+    local_ssrc: u32,
+    now: Instant,
+    out: &mut Vec<u8>,
+    traffic: &mut Traffic,
+) {
     if track.config.kind != MediaKind::Video {
         return;
     }
@@ -444,9 +460,11 @@ fn push_requests(track: &mut InboundTrack, local_ssrc: u32, now: Instant, out: &
         missing.clear();
         stream.gaps.poll(now, &mut missing);
         if !missing.is_empty() {
+            traffic.nacks_sent += 1;
             feedback::push_nack(out, local_ssrc, stream.ssrc, &missing);
         }
         if stream.keyframes.poll(now) {
+            traffic.plis_sent += 1;
             feedback::push_pli(out, local_ssrc, stream.ssrc);
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct ReceiveStats {
     jitter: u32,
     transit: Option<i64>,
     last_sr: Option<(u32, Instant)>,
+    /// Packets that were missing when they were reported, in all.
+    pub(super) lost: u64,
 }
 
 impl ReceiveStats {
@@ -45,6 +47,7 @@ impl ReceiveStats {
         let expected = self.highest - self.first? + 1;
         let expected_now = expected - self.expected_before;
         let lost_now = expected_now.saturating_sub(self.received - self.received_before);
+        self.lost += lost_now;
         self.expected_before = expected;
         self.received_before = self.received;
         let (last_sr, since_last_sr) = self.last_sr.map_or((0, 0), |(middle, at)| {

@@ -229,11 +229,16 @@ impl Subscription {
         let mut outcome = Outcome::default();
         for packet in Compound::new(&datagram[..len]) {
             match packet {
-                Rtcp::Pli { media_ssrc } => outcome.keyframes |= self.video_layers(media_ssrc),
+                Rtcp::Pli { media_ssrc } => {
+                    outlet.traffic.plis_received += 1;
+                    outcome.keyframes |= self.video_layers(media_ssrc);
+                }
                 Rtcp::Fir(fir) => {
+                    outlet.traffic.plis_received += 1;
                     outcome.keyframes |= fir.fold(0, |all, ssrc| all | self.video_layers(ssrc));
                 }
                 Rtcp::Nack(nack) => {
+                    outlet.traffic.nacks_received += 1;
                     if let Some(publication) = publication {
                         outcome.packets += self.resend(&nack, publication, scratch, at, outlet);
                     }
@@ -242,6 +247,11 @@ impl Subscription {
                     for block in blocks {
                         if self.has_ssrc(block.ssrc) {
                             let rtt = round_trip(&block, at.epoch, at.now);
+                            outlet.traffic.reports += 1;
+                            outlet.traffic.reported_loss += u64::from(block.fraction_lost);
+                            if let Some(rtt) = rtt {
+                                outlet.traffic.round_trip.observe(rtt);
+                            }
                             self.downlink.report(&block, rtt, at.now);
                             self.chosen_from = None;
                         }

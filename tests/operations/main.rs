@@ -10,6 +10,7 @@ mod support;
 
 mod drain;
 mod health;
+mod metrics;
 
 use process::Process;
 use support::{Site, TestClient};

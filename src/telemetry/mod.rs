@@ -1,4 +1,9 @@
-//! The log: who writes it, and the spans that give its lines their context.
+//! The log: who writes it, and the spans that give its lines their context. What is counted is
+//! written by [`text`].
+
+pub mod histogram;
+pub mod process;
+pub mod text;
 
 use std::io;
 

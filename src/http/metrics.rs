@@ -1,0 +1,247 @@
+//! What Prometheus scrapes. It is served on an address of its own, `metrics.listen`, since it is
+//! for the operator only; the probes are there as well.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::time::timeout;
+
+use super::requests::Answered;
+use super::{AppState, health};
+use crate::driver::media;
+use crate::hub;
+use crate::telemetry::process::Usage;
+use crate::telemetry::text::{CONTENT_TYPE, Exposition, escaped};
+
+/// How long a part may take to answer. What does not is left out, and `parlor_up` says so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything that is told in one scrape.
+#[derive(Debug, Default)]
+pub struct Scrape {
+    /// From the hub, if it answers.
+    pub hub: Option<hub::snapshot::Snapshot>,
+    /// From the media worker, if it answers.
+    pub media: Option<media::Snapshot>,
+    /// Whether the database answers.
+    pub database: bool,
+    /// How long its answer took.
+    pub database_answer: Duration,
+    /// Whether the process is on its way down.
+    pub draining: bool,
+    /// What was answered over HTTP.
+    pub http: Answered,
+    /// What the process uses.
+    pub usage: Usage,
+}
+
+/// The routes of the operator's address.
+pub fn routes(state: AppState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(state)
+}
+
+async fn metrics(State(state): State<AppState>) -> Response {
+    let began = state.clock.now();
+    let database = async {
+        let answered = timeout(PATIENCE, state.db.check()).await;
+        (matches!(answered, Ok(Ok(()))), state.clock.now() - began)
+    };
+    let (hub, media, (database, database_answer)) = tokio::join!(
+        timeout(PATIENCE, state.hub.snapshot()),
+        timeout(PATIENCE, state.media.snapshot()),
+        database,
+    );
+    let scrape = Scrape {
+        hub: hub.ok().and_then(Result::ok),
+        media: media.ok().and_then(Result::ok),
+        database,
+        database_answer,
+        draining: state.draining.is_cancelled(),
+        http: state.requests.answered(),
+        usage: Usage::read(),
+    };
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], scrape.to_text()).into_response()
+}
+
+impl Scrape {
+    /// All of it in the format that Prometheus reads.
+    pub fn to_text(&self) -> String {
+        let mut out = Exposition::default();
+        self.process(&mut out);
+        self.sessions(&mut out);
+        self.packets(&mut out);
+        self.quality(&mut out);
+        self.requests(&mut out);
+        out.into_text()
+    }
+
+    fn process(&self, out: &mut Exposition) {
+        let parts = [
+            ("part=\"database\"", self.database),
+            ("part=\"hub\"", self.hub.is_some()),
+            ("part=\"media\"", self.media.is_some()),
+        ];
+        let parts = parts.map(|(label, up)| (label, u8::from(up)));
+        out.labelled(
+            "gauge",
+            "parlor_up",
+            "Whether a part of the server answers.",
+            parts,
+        );
+        let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+        let build = "Always 1; the label tells the version.";
+        out.labelled("gauge", "parlor_build_info", build, [(version, 1)]);
+        let draining = u8::from(self.draining);
+        out.gauge(
+            "parlor_draining",
+            "Whether the server is on its way down.",
+            draining,
+        );
+        let seconds = self.database_answer.as_secs_f64();
+        out.gauge(
+            "parlor_database_answer_seconds",
+            "Time the database took to answer.",
+            seconds,
+        );
+        let usage = self.usage;
+        out.gauge(
+            "process_resident_memory_bytes",
+            "Memory in use.",
+            usage.resident_bytes,
+        );
+        out.gauge(
+            "process_open_fds",
+            "Open files and sockets.",
+            usage.open_files,
+        );
+        out.gauge(
+            "process_max_fds",
+            "How many files there may be.",
+            usage.max_files,
+        );
+    }
+
+    fn sessions(&self, out: &mut Exposition) {
+        let hub = self.hub.unwrap_or_default();
+        out.gauge("parlor_sessions", "Live sessions.", hub.sessions);
+        out.gauge(
+            "parlor_connections",
+            "Connections in live sessions.",
+            hub.connections,
+        );
+        let away = "Connections whose client is lost just now and may come back.";
+        out.gauge("parlor_connections_away", away, hub.away);
+        out.gauge("parlor_streams", "Published streams.", hub.streams);
+        let routes = [
+            ("route=\"routed\"", hub.routed_subscriptions),
+            ("route=\"relayed\"", hub.relayed_subscriptions),
+        ];
+        out.labelled(
+            "gauge",
+            "parlor_subscriptions",
+            "Subscriptions by route of media.",
+            routes,
+        );
+        let join = "From the opening of the websocket to the answer to the join.";
+        out.histogram("parlor_join_seconds", join, &hub.join);
+        let counters = hub.counters;
+        let events = [
+            ("event=\"outbox_overflow\"", counters.stalled),
+            ("event=\"unacknowledged_overflow\"", counters.overflowed),
+            ("event=\"malformed\"", counters.malformed),
+            ("event=\"silent\"", counters.silent),
+            ("event=\"refused\"", counters.refused),
+            ("event=\"repeated\"", counters.repeated),
+        ];
+        let help = "What went wrong in signaling, by kind.";
+        out.labelled("counter", "parlor_signaling_events_total", help, events);
+    }
+
+    fn packets(&self, out: &mut Exposition) {
+        let media::Snapshot { engine, socket, .. } = self.media.unwrap_or_default();
+        let (received, sent) = ("direction=\"received\"", "direction=\"sent\"");
+        let datagrams = [(received, socket.received), (sent, socket.sent)];
+        let help = "Datagrams on the media port.";
+        out.labelled("counter", "parlor_media_datagrams_total", help, datagrams);
+        let bytes = [
+            (received, engine.received_bytes),
+            (sent, engine.traffic.sent_bytes),
+        ];
+        let help = "Bytes of datagrams on the media port, without UDP and IP headers.";
+        out.labelled("counter", "parlor_media_bytes_total", help, bytes);
+        let help = "RTP packets sent to subscribers, resends excluded.";
+        out.counter(
+            "parlor_media_forwarded_packets_total",
+            help,
+            engine.forwarded,
+        );
+        let help = "RTP packets sent again.";
+        out.counter("parlor_media_resent_packets_total", help, engine.resent);
+        let dropped = [
+            ("reason=\"unknown_source\"", engine.unknown_source),
+            ("reason=\"rejected_check\"", engine.rejected_checks),
+            ("reason=\"rejected_media\"", engine.rejected_media),
+            ("reason=\"malformed\"", engine.malformed),
+            ("reason=\"busy_handshakes\"", engine.dropped_handshakes),
+            ("reason=\"pipe_full\"", engine.pipe_dropped),
+            ("reason=\"send_buffer_full\"", socket.overflowed),
+            ("reason=\"send_refused\"", socket.refused),
+        ];
+        let help = "Datagrams dropped, by reason.";
+        out.labelled("counter", "parlor_media_dropped_total", help, dropped);
+    }
+
+    fn quality(&self, out: &mut Exposition) {
+        let media = self.media.unwrap_or_default();
+        let traffic = media.engine.traffic;
+        let (received, sent) = ("direction=\"received\"", "direction=\"sent\"");
+        let nacks = [
+            (received, traffic.nacks_received),
+            (sent, traffic.nacks_sent),
+        ];
+        let help = "Requests for lost packets (RTCP NACK).";
+        out.labelled("counter", "parlor_media_nacks_total", help, nacks);
+        let plis = [(received, traffic.plis_received), (sent, traffic.plis_sent)];
+        let help = "Requests for key frames (RTCP PLI and FIR).";
+        out.labelled("counter", "parlor_media_plis_total", help, plis);
+        let help = "RTP packets of publishers that did not arrive at first.";
+        out.counter(
+            "parlor_media_publisher_lost_packets_total",
+            help,
+            traffic.publisher_lost,
+        );
+        let help = "Share of packets that subscribers report as lost, from 0 to 1.";
+        let (sum, count) = (traffic.reported_loss as f64 / 256.0, traffic.reports);
+        out.mean("parlor_media_subscriber_loss_ratio", help, sum, count);
+        let help = "Jitter of what publishers send, as reported to them.";
+        out.histogram("parlor_media_jitter_seconds", help, &traffic.jitter);
+        let help = "Round trip between the server and subscribers.";
+        out.histogram("parlor_media_round_trip_seconds", help, &traffic.round_trip);
+        let help = "From the receipt of a batch of datagrams to the sending of what it caused.";
+        out.histogram("parlor_media_forwarding_seconds", help, &media.forwarding);
+    }
+
+    fn requests(&self, out: &mut Exposition) {
+        let by_kind = self
+            .http
+            .by_kind
+            .iter()
+            .map(|((method, route, status), count)| {
+                let (method, route) = (escaped(method), escaped(route));
+                let labels = format!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
+                (labels, *count)
+            });
+        let help = "Answers over HTTP, by method, route and status.";
+        out.labelled("counter", "parlor_http_requests_total", help, by_kind);
+        let help = "Time to answer over HTTP, websockets excluded.";
+        out.histogram("parlor_http_request_seconds", help, &self.http.duration);
+    }
+}

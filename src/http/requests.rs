@@ -1,0 +1,79 @@
+//! Counts what is asked over HTTP, by route and status.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::clock::Clock;
+use crate::telemetry::histogram::Histogram;
+
+/// Most combinations of method, route and status that are counted apart: method names are the
+/// caller's choice. What is new after that is not counted by route.
+const MAX_KINDS: usize = 1000;
+
+/// One kind of answer: method, route and status.
+pub type Kind = (String, String, u16);
+
+/// What has been answered so far.
+#[derive(Debug, Clone, Default)]
+pub struct Answered {
+    /// How often, by kind.
+    pub by_kind: BTreeMap<Kind, u64>,
+    /// How long it took to answer, websockets excluded.
+    pub duration: Histogram,
+}
+
+/// Counts requests; all clones count together.
+#[derive(Debug, Clone)]
+pub struct Requests {
+    clock: Clock,
+    answered: Arc<Mutex<Answered>>,
+}
+
+impl Requests {
+    /// Nothing has been asked yet.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            answered: Arc::default(),
+        }
+    }
+
+    /// What has been answered so far.
+    pub fn answered(&self) -> Answered {
+        let answered = self.answered.lock();
+        answered.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The layer that counts.
+pub async fn count(State(requests): State<Requests>, request: Request, next: Next) -> Response {
+    let began = requests.clock.now();
+    let method = request.method().to_string();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let took = requests.clock.now() - began;
+    let status = response.status();
+    let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
+    let route = match &route {
+        _ if upgraded => "websocket",
+        Some(route) => route.as_str(),
+        None => "none",
+    };
+    let kind = (method, route.to_owned(), status.as_u16());
+    let mut answered = requests
+        .answered
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if !upgraded {
+        answered.duration.observe(took);
+    }
+    if answered.by_kind.len() < MAX_KINDS || answered.by_kind.contains_key(&kind) {
+        *answered.by_kind.entry(kind).or_default() += 1;
+    }
+    response
+}
