@@ -1,17 +1,19 @@
 # syntax=docker/dockerfile:1
 
-FROM rust:1-bookworm AS build
+FROM rust:1-trixie AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked
+RUN cargo build --release --locked \
+    && install -D target/release/parlor /out/usr/local/bin/parlor \
+    && install --directory --owner=10001 --group=10001 --mode=0700 /out/data
 
-FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --home-dir /data parlor \
-    && install --directory --owner=parlor --group=parlor /data
-COPY --from=build /src/target/release/parlor /usr/local/bin/parlor
-USER parlor
+# The C library and nothing else: no shell, no package manager.
+FROM gcr.io/distroless/cc-debian13
+COPY --from=build /out /
+USER 10001:10001
 ENV PARLOR_DATA_DIR=/data
 VOLUME /data
 EXPOSE 8080/tcp 3478/udp
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["parlor", "health"]
 ENTRYPOINT ["parlor"]
 CMD ["serve"]

@@ -11,19 +11,22 @@ use axum::ServiceExt;
 use axum::extract::Request;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Announce, Config};
+use crate::config::{Announce, CertificateFiles, Config};
 use crate::db::{Db, DbError};
 use crate::driver::admission::Admissions;
 use crate::driver::hub::{HubDriver, HubHandle};
 use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
+use crate::http::listener::TlsListener;
 use crate::http::requests::Requests;
+use crate::http::tls::Certificates;
 use crate::http::{AppState, SharedEntropy, metrics, router};
 use crate::hub::Hub;
 use crate::model::project::{Account, Project};
@@ -120,7 +123,13 @@ impl App {
             .with_context(|| format!("cannot listen on {}", config.http.listen))?;
         let http_addr = listener.local_addr()?;
         let stop_accepting = CancellationToken::new();
-        let http = tokio::spawn(serve_http(listener, state, stop_accepting.clone()));
+        let http = match &config.tls {
+            Some(files) => {
+                let tls = with_tls(listener, files)?;
+                tokio::spawn(serve_http(tls, state, stop_accepting.clone()))
+            }
+            None => tokio::spawn(serve_http(listener, state, stop_accepting.clone())),
+        };
         info!(address = %http_addr, "Listening");
 
         Ok(Self {
@@ -203,7 +212,7 @@ impl App {
     pub fn url(&self) -> String {
         match &self.config.http.public_url {
             Some(url) => url.to_string(),
-            None => format!("http://{}", self.http_addr),
+            None => format!("{}://{}", self.config.scheme(), self.http_addr),
         }
     }
 
@@ -379,11 +388,21 @@ async fn serve_metrics(address: SocketAddr, state: AppState) -> Result<Metrics> 
     Ok(Metrics { address, task })
 }
 
-async fn serve_http(
-    listener: TcpListener,
-    state: AppState,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
+/// Puts TLS in front of a listener. The certificate is followed as long as the listener lives.
+fn with_tls(listener: TcpListener, files: &CertificateFiles) -> Result<TlsListener> {
+    let certificates = Certificates::new(files.clone());
+    let first = certificates.load().context("cannot use the certificate")?;
+    let (sender, current) = watch::channel(Arc::new(first));
+    // It ends with the listener, which holds the other end.
+    tokio::spawn(certificates.follow(sender));
+    Ok(TlsListener::new(listener, current)?)
+}
+
+async fn serve_http<L>(listener: L, state: AppState, stop: CancellationToken) -> std::io::Result<()>
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
     let service = router::service(state);
     axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
         .with_graceful_shutdown(stop.cancelled_owned())

@@ -32,5 +32,7 @@ pub mod entropy;
 pub mod http;
 pub mod load;
 pub mod net;
+pub mod ports;
+pub mod probe;
 pub mod telemetry;
 pub mod ws;

@@ -23,7 +23,7 @@ use crate::config::{Config, Sources};
 use crate::entropy::Entropy;
 use crate::load::media::{self, MediaLoad};
 use crate::load::signaling::{self, SignalingLoad};
-use crate::telemetry;
+use crate::{ports, probe, telemetry};
 
 /// A self-hosted video session server that speaks OpenTok.
 #[derive(Debug, Parser)]
@@ -45,6 +45,10 @@ enum Command {
         #[arg(long)]
         dev: bool,
     },
+    /// Ask the server on this machine whether it lives; fails if it does not.
+    Health,
+    /// Show which ports must be open, as a table and as lines for firewalls.
+    Ports,
     /// Manage projects: an API key and a secret each.
     Project(ProjectArgs),
     /// See what goes on in sessions, and end it.
@@ -126,6 +130,12 @@ impl Cli {
             }
             Command::CheckConfig { dev } => {
                 print(&Config::show(&self.settings.sources(dev))?);
+                Ok(())
+            }
+            // What the server needs to be reachable does not matter to itself.
+            Command::Health => probe::alive(self.settings.load(true)?.http.listen),
+            Command::Ports => {
+                print(&ports::describe(&self.settings.load(false)?));
                 Ok(())
             }
             Command::Project(args) => {

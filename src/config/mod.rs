@@ -29,6 +29,8 @@ pub struct Config {
     pub dev: bool,
     /// REST, signaling and pages.
     pub http: HttpConfig,
+    /// The certificate of `http`, unless it is served without TLS.
+    pub tls: Option<CertificateFiles>,
     /// The media port.
     pub media: MediaConfig,
     /// Where metrics are served, if anywhere.
@@ -54,6 +56,15 @@ pub struct HttpConfig {
     pub public_url: Option<PublicUrl>,
     /// Longest request body in bytes.
     pub max_body: usize,
+}
+
+/// Where certificate and key are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain in PEM, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key in PEM.
+    pub key: PathBuf,
 }
 
 /// The media port.
@@ -183,6 +194,14 @@ impl Config {
         self.data_dir.join("parlor.sqlite")
     }
 
+    /// The scheme in which `http` is served.
+    pub fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
     /// What comes out of all sources, in the form of the files, secrets redacted; an error if it
     /// cannot be used.
     pub fn show(sources: &Sources) -> Result<String, ConfigError> {
@@ -195,6 +214,7 @@ impl Config {
     /// Reads every section before giving up, so that all problems are found.
     fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
         let http = HttpConfig::read(reader, dev);
+        let tls = read_tls(reader);
         let media = MediaConfig::read(reader, dev);
         let metrics = reader.optional("metrics.listen", "\"127.0.0.1:9464\"");
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
@@ -209,6 +229,7 @@ impl Config {
         Some(Self {
             dev,
             http: http?,
+            tls: tls?,
             media: media?,
             metrics: metrics?,
             data_dir,
@@ -316,6 +337,28 @@ impl AuthConfig {
             legacy_header: reader.boolean("auth.legacy_header"),
             secret_grace: reader.duration("auth.secret_grace", "\"24h\"")?,
         })
+    }
+}
+
+/// Both files or none.
+fn read_tls(reader: &mut Reader) -> Option<Option<CertificateFiles>> {
+    let [certificate, key] = ["certificate_file", "key_file"].map(|name| {
+        let key = format!("tls.{name}");
+        (reader.text(&key), key)
+    });
+    match [certificate, key] {
+        [(certificate, _), (key, _)] if certificate.is_empty() == key.is_empty() => {
+            let (certificate, key) = (certificate.into(), key.into());
+            let files = CertificateFiles { certificate, key };
+            Some((!files.key.as_os_str().is_empty()).then_some(files))
+        }
+        both => {
+            for (_, key) in both.iter().filter(|(text, _)| text.is_empty()) {
+                let example = Some("\"/etc/parlor/tls/privkey.pem\"");
+                reader.problem(key, "is missing, and its twin is set", example);
+            }
+            None
+        }
     }
 }
 
@@ -439,6 +482,7 @@ mod tests {
                 ("PARLOR_LIMITS_OUTBOX_FRAMES", "0"),
                 ("PARLOR_LIMITS_SHUTDOWN", "10"),
                 ("PARLOR_LOG_FORMAT", "xml"),
+                ("PARLOR_TLS_CERTIFICATE_FILE", "cert.pem"),
             ],
             true,
         )
@@ -458,6 +502,7 @@ mod tests {
                 "media.announce",
                 "media.video_codecs",
                 "sessions.adaptive",
+                "tls.key_file",
             ]
         );
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod health;
 pub mod layout;
 pub mod lenient;
+pub mod listener;
 pub mod members;
 pub mod metrics;
 pub mod moderation;
@@ -29,6 +30,7 @@ pub mod signals;
 pub mod sip;
 pub mod streams;
 pub mod target;
+pub mod tls;
 pub mod unsupported;
 pub mod values;
 
@@ -81,12 +83,13 @@ impl AppState {
         if let Some(url) = &self.config.http.public_url {
             return url.to_string();
         }
+        let scheme = self.config.scheme();
         let host = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());
         match host {
-            Some(host) => format!("http://{host}"),
-            None => format!("http://{}", self.config.http.listen),
+            Some(host) => format!("{scheme}://{host}"),
+            None => format!("{scheme}://{}", self.config.http.listen),
         }
     }
 }

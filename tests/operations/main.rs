@@ -11,6 +11,7 @@ mod support;
 mod drain;
 mod health;
 mod metrics;
+mod tls;
 
 use process::Process;
 use support::{Site, TestClient};

@@ -1,0 +1,101 @@
+//! `parlor ports`: what a firewall must let in.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use crate::config::Config;
+
+/// One port.
+struct Port {
+    address: SocketAddr,
+    protocol: &'static str,
+    purpose: &'static str,
+    /// Whether clients use it; otherwise it is for the operator and stays closed.
+    open: bool,
+}
+
+fn ports(config: &Config) -> Vec<Port> {
+    let http = match config.tls {
+        Some(_) => "REST, signaling and pages, over TLS",
+        None => "REST, signaling and pages; behind a proxy, open only the proxy's port",
+    };
+    let mut ports = vec![
+        Port {
+            address: config.http.listen,
+            protocol: "tcp",
+            purpose: http,
+            open: true,
+        },
+        Port {
+            address: config.media.listen,
+            protocol: "udp",
+            purpose: "media of all clients",
+            open: true,
+        },
+    ];
+    ports.extend(config.metrics.map(|address| Port {
+        address,
+        protocol: "tcp",
+        purpose: "metrics and probes; for the operator only",
+        open: false,
+    }));
+    ports
+}
+
+/// The table of ports, and the same as lines for nftables and ufw. Ports that listen on loopback
+/// only need nothing.
+pub fn describe(config: &Config) -> String {
+    let ports = ports(config);
+    let mut out = String::from("port        address            what\n");
+    for port in &ports {
+        let number = format!("{}/{}", port.address.port(), port.protocol);
+        let ip = port.address.ip();
+        writeln!(out, "{number:<12}{ip:<19}{}", port.purpose).expect("a string takes everything");
+    }
+    let open = ports
+        .iter()
+        .filter(|port| port.open && !port.address.ip().is_loopback());
+    let open: Vec<_> = open
+        .map(|port| (port.protocol, port.address.port()))
+        .collect();
+    let mut lines = |title: &str, line: &dyn Fn(&str, u16) -> String| {
+        write!(out, "\n# {title}\n").expect("a string takes everything");
+        for (protocol, port) in &open {
+            out.push_str(&line(protocol, *port));
+            out.push('\n');
+        }
+    };
+    lines(
+        "nftables, into the chain of your input hook",
+        &|protocol, port| format!("nft add rule inet filter input {protocol} dport {port} accept"),
+    );
+    lines("ufw", &|protocol, port| {
+        format!("ufw allow {port}/{protocol}")
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn only_what_clients_use_is_opened() {
+        let config = Config::load(&Sources {
+            files: vec!["config/production.toml".into()],
+            environment: vec![("PARLOR_METRICS_LISTEN".into(), "10.0.0.1:9464".into())],
+            ..Sources::default()
+        });
+        let text = describe(&config.unwrap());
+        for line in [
+            "9464/tcp    10.0.0.1           metrics and probes; for the operator only",
+            "nft add rule inet filter input tcp dport 8080 accept",
+            "nft add rule inet filter input udp dport 3478 accept",
+            "ufw allow 3478/udp",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("ufw allow 9464"));
+    }
+}
