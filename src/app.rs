@@ -21,6 +21,7 @@ use crate::config::{Announce, CertificateFiles, Config};
 use crate::db::{Db, DbError};
 use crate::driver::admission::Admissions;
 use crate::driver::hub::{HubDriver, HubHandle};
+use crate::driver::webhook::{WebhookDriver, WebhookHandle};
 use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
@@ -54,6 +55,7 @@ pub struct App {
     stop_accepting: CancellationToken,
     websockets: ws::Endpoint,
     hub: (HubHandle, JoinHandle<()>),
+    webhooks: (WebhookHandle, JoinHandle<()>),
     media: (WorkersHandle, Workers),
 }
 
@@ -89,11 +91,18 @@ impl App {
         let (media, media_threads, media_events) =
             workers.start(&certificate, &mut entropy, clock)?;
 
+        let settings = (config.webhooks.clone(), clock);
+        let (driver, webhooks) = WebhookDriver::new(db.clone(), settings, &mut entropy)
+            .await
+            .context("cannot read the webhooks that are due")?;
+        let webhook_task = tokio::spawn(driver.run());
+
         let (driver, hub) = HubDriver::new(
             Hub::new(config.limits.hub.clone(), clock.epoch(), entropy.fork()),
             Negotiator::new(local, entropy.fork()),
             (media.clone(), media_events),
             admissions.clone(),
+            webhooks.clone(),
             clock,
             config.limits.outbox,
         );
@@ -144,6 +153,7 @@ impl App {
             stop_accepting,
             websockets,
             hub: (hub, hub_task),
+            webhooks: (webhooks, webhook_task),
             media: (media, media_threads),
         })
     }
@@ -236,6 +246,8 @@ impl App {
         let (hub, hub_task) = self.hub;
         hub.shutdown().await;
         report(hub_task.await, "The hub");
+        let (webhooks, webhook_task) = self.webhooks;
+        webhooks.stop();
         let half = self.config.limits.shutdown / 2;
         let mut http = self.http;
         let served = async {
@@ -251,6 +263,7 @@ impl App {
                 http.abort();
             }
         }
+        report(webhook_task.await, "The sender of webhooks");
         if let Some(metrics) = self.metrics {
             metrics.task.abort();
         }

@@ -23,6 +23,8 @@ listen = "127.0.0.1:3478"
 legacy_header = true
 [limits]
 drain = "0s"
+[webhooks]
+allow_networks = ["127.0.0.0/8", "::1/128"]
 "#;
 
 /// Where settings come from besides the defaults, later ones overriding earlier ones.

@@ -6,6 +6,7 @@
 pub mod layers;
 pub mod limits;
 pub mod values;
+pub mod webhooks;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use crate::sfu::worker::MAX_WORKERS;
 
 pub use layers::Sources;
 pub use limits::Limits;
+pub use webhooks::WebhookConfig;
 
 /// All settings of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// How much is allowed.
     pub limits: Limits,
+    /// What back ends are told, and where they may be.
+    pub webhooks: WebhookConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -225,6 +229,7 @@ impl Config {
             limits.hub.simulcast = media.simulcast;
             limits.hub.video_codecs.clone_from(&media.video_codecs);
         }
+        let webhooks = WebhookConfig::read(reader);
         let log = LogConfig::read(reader);
         Some(Self {
             dev,
@@ -236,6 +241,7 @@ impl Config {
             database: database?,
             auth: auth?,
             limits: limits?,
+            webhooks: webhooks?,
             log: log?,
         })
     }
@@ -481,6 +487,8 @@ mod tests {
                 ("PARLOR_SESSIONS_ADAPTIVE", "sometimes"),
                 ("PARLOR_LIMITS_OUTBOX_FRAMES", "0"),
                 ("PARLOR_LIMITS_SHUTDOWN", "10"),
+                ("PARLOR_WEBHOOKS_URL", "https://me:secret@example.com"),
+                ("PARLOR_WEBHOOKS_ALLOW_NETWORKS", "10.0.0.0/33"),
                 ("PARLOR_LOG_FORMAT", "xml"),
                 ("PARLOR_TLS_CERTIFICATE_FILE", "cert.pem"),
             ],
@@ -503,6 +511,8 @@ mod tests {
                 "media.video_codecs",
                 "sessions.adaptive",
                 "tls.key_file",
+                "webhooks.allow_networks",
+                "webhooks.url",
             ]
         );
     }

@@ -5,23 +5,29 @@
 //! as `CAST(… AS INTEGER)`, because sqlx cannot read SQLite's through its common driver.
 
 pub mod accounts;
+pub mod callbacks;
 mod connect;
 pub mod error;
 pub mod projects;
 pub mod sessions;
+pub mod webhooks;
 
 use std::path::Path;
 
 use sqlx::AnyPool;
+use uuid::Uuid;
 
 use crate::model::codec::VideoCodecs;
+use crate::webhook::target::TargetUrl;
 use connect::Place;
 
 pub use accounts::Accounts;
+pub use callbacks::Callbacks;
 pub use connect::Options;
 pub use error::DbError;
 pub use projects::Projects;
 pub use sessions::Sessions;
+pub use webhooks::Webhooks;
 
 /// An open store. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
@@ -78,6 +84,16 @@ impl Db {
         Ok(())
     }
 
+    /// Whom projects want to be told of what.
+    pub fn callbacks(&self) -> Callbacks<'_> {
+        Callbacks { db: self }
+    }
+
+    /// What they have yet to be told.
+    pub fn webhooks(&self) -> Webhooks<'_> {
+        Webhooks { db: self }
+    }
+
     /// Lets running statements finish and closes the store. All clones are closed, too.
     pub async fn close(&self) {
         self.writer.close().await;
@@ -95,4 +111,12 @@ fn codecs(stored: Option<&str>) -> Result<Option<VideoCodecs>, DbError> {
 fn limit(stored: Option<i64>) -> Result<Option<u32>, DbError> {
     let number = stored.map(u32::try_from).transpose();
     number.map_err(|_| DbError::Corrupt("limit"))
+}
+
+fn uuid(stored: &str) -> Result<Uuid, DbError> {
+    stored.parse().map_err(|_| DbError::Corrupt("id"))
+}
+
+fn target(stored: &str) -> Result<TargetUrl, DbError> {
+    stored.parse().map_err(|_| DbError::Corrupt("URL"))
 }

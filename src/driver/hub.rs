@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::admission::Admissions;
 use super::outbox::{Outbox, OutboxError, OutboxReader, outbox};
+use super::webhook::WebhookHandle;
 use super::workers::WorkersHandle;
 use crate::clock::Clock;
 use crate::config::limits::OutboxLimits;
@@ -211,6 +212,7 @@ pub struct HubDriver {
     shards: Shards,
     media_events: mpsc::Receiver<EngineEvent>,
     admissions: Admissions,
+    webhooks: WebhookHandle,
     clock: Clock,
     mailbox: mpsc::Receiver<Input>,
     outboxes: HashMap<SocketKey, Outbox>,
@@ -227,6 +229,7 @@ impl HubDriver {
         negotiator: Negotiator,
         media: (WorkersHandle, mpsc::Receiver<EngineEvent>),
         admissions: Admissions,
+        webhooks: WebhookHandle,
         clock: Clock,
         limits: OutboxLimits,
     ) -> (Self, HubHandle) {
@@ -243,6 +246,7 @@ impl HubDriver {
             media: media.0,
             media_events: media.1,
             admissions,
+            webhooks,
             clock,
             mailbox,
             outboxes: HashMap::new(),
@@ -351,7 +355,10 @@ impl HubDriver {
                     self.negotiator.at(worker).handle_request(request);
                     self.pump_negotiator().await;
                 }
-                Effect::Notice(notice) => log(&notice),
+                Effect::Notice(notice) => {
+                    log(&notice);
+                    self.webhooks.offer(notice, self.clock.unix_ms());
+                }
             }
         }
     }
@@ -405,20 +412,19 @@ fn log(notice: &Notice) {
     let _session = telemetry::session_span(notice.project, &notice.session).entered();
     let of = |connection: &ConnectionId| telemetry::connection_span(*connection);
     match &notice.event {
-        NoticeEvent::ConnectionCreated { connection, .. } => {
-            of(connection).in_scope(|| info!("Joined"));
+        NoticeEvent::SessionStarted => info!("Session started"),
+        NoticeEvent::ConnectionCreated { connection } => {
+            of(&connection.id).in_scope(|| info!("Joined"));
         }
         NoticeEvent::ConnectionDestroyed { connection, reason } => {
-            of(connection).in_scope(|| info!(reason, "Left"));
+            of(&connection.id).in_scope(|| info!(reason, "Left"));
         }
-        NoticeEvent::StreamCreated { connection, stream } => {
-            of(connection).in_scope(|| info!(stream.id = %stream, "Published"));
+        NoticeEvent::StreamCreated { stream } => {
+            of(&stream.owner.id).in_scope(|| info!(stream.id = %stream.id, "Published"));
         }
-        NoticeEvent::StreamDestroyed {
-            connection,
-            stream,
-            reason,
-        } => of(connection).in_scope(|| info!(stream.id = %stream, reason, "Unpublished")),
+        NoticeEvent::StreamDestroyed { stream, reason } => {
+            of(&stream.owner.id).in_scope(|| info!(stream.id = %stream.id, reason, "Unpublished"))
+        }
         NoticeEvent::SessionEnded => info!("Session ended"),
     }
 }

@@ -7,4 +7,5 @@ pub mod dtls;
 pub mod hub;
 pub mod media;
 pub mod outbox;
+pub mod webhook;
 pub mod workers;

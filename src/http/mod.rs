@@ -6,6 +6,7 @@ pub mod auth;
 pub mod body;
 pub mod bootstrap;
 pub mod broadcasts;
+pub mod callbacks;
 pub mod captions;
 pub mod connect;
 pub mod connections;
@@ -31,7 +32,6 @@ pub mod sip;
 pub mod streams;
 pub mod target;
 pub mod tls;
-pub mod unsupported;
 pub mod values;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

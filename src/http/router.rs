@@ -18,8 +18,8 @@ use super::AppState;
 use super::error::{ApiError, Format};
 use super::normalize::{self, Normalized};
 use super::{
-    archives, bootstrap, broadcasts, captions, connect, connections, demo, health, moderation,
-    page, projects, renders, requests, sessions, signals, sip, streams, unsupported,
+    archives, bootstrap, broadcasts, callbacks, captions, connect, connections, demo, health,
+    moderation, page, projects, renders, requests, sessions, signals, sip, streams,
 };
 use crate::telemetry;
 
@@ -124,7 +124,7 @@ fn of_a_project() -> Router<AppState> {
     let broadcast_layout = get(broadcasts::layout).put(broadcasts::set_layout);
     // One SDK asks with POST.
     let render = get(renders::find).post(renders::find).delete(renders::stop);
-    unsupported::routes()
+    Router::new()
         .nest("/session/{session}", of_a_session)
         .route("/archive", get(archives::list).post(archives::start))
         .route(
@@ -150,6 +150,9 @@ fn of_a_project() -> Router<AppState> {
         .route("/captions", post(captions::start))
         .route("/captions/{id}", get(captions::find))
         .route("/captions/{id}/stop", post(captions::stop))
+        .route("/callback", get(callbacks::list).post(callbacks::register))
+        .route("/callback/{callback}", delete(callbacks::unregister))
+        .route("/webhook", get(callbacks::owed))
 }
 
 /// What the client itself asks for before it opens its websocket.

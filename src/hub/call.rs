@@ -281,12 +281,9 @@ impl Session {
 
 impl Stream {
     fn summary(&self, id: StreamId) -> StreamSummary {
-        let channels = &self.description.channels;
-        let video = channels.iter().find(|c| c.kind == ChannelKind::Video);
         StreamSummary {
             id,
-            // Clients may leave the source out; then it is the usual one.
-            video: video.map(|c| c.picture.source.unwrap_or(VideoSource::Camera)),
+            video: self.video(),
             name: self.description.name.clone(),
             layout_classes: self.layout_classes.clone(),
             subscribers: self.subscribers.len(),

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::model::codec::VideoCodecs;
-use crate::model::id::{ConnectionId, ProjectId, SessionId, StreamId};
+use crate::model::id::{ProjectId, SessionId, StreamId};
 use crate::model::role::Role;
 use crate::model::session::Session;
 use crate::sfu;
+use crate::signaling::channel::VideoSource;
+use crate::signaling::object::ConnectionObject;
 
 /// One physical websocket, numbered by whoever accepted it; never reused in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,38 +112,47 @@ pub struct Notice {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticeEvent {
+    /// The first client joined; the session is live.
+    SessionStarted,
     /// A client joined.
     ConnectionCreated {
         /// Who.
-        connection: ConnectionId,
-        /// Connection data from the token.
-        data: String,
-        /// Milliseconds since the Unix epoch.
-        created_at_ms: i64,
+        connection: ConnectionObject,
     },
     /// A client left.
     ConnectionDestroyed {
         /// Who.
-        connection: ConnectionId,
+        connection: ConnectionObject,
         /// The documented reason word.
         reason: &'static str,
     },
     /// A stream was announced.
     StreamCreated {
-        /// Whose.
-        connection: ConnectionId,
         /// Which.
-        stream: StreamId,
+        stream: StreamFacts,
     },
     /// An announced stream ended.
     StreamDestroyed {
-        /// Whose.
-        connection: ConnectionId,
         /// Which.
-        stream: StreamId,
+        stream: StreamFacts,
         /// The documented reason word.
         reason: &'static str,
     },
     /// The last client left; the live session is forgotten.
     SessionEnded,
+}
+
+/// A stream, as far as back ends are told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamFacts {
+    /// Its id.
+    pub id: StreamId,
+    /// Whose it is.
+    pub owner: ConnectionObject,
+    /// When it was published, milliseconds since the Unix epoch.
+    pub created_at_ms: i64,
+    /// The name its publisher gave it; may be empty.
+    pub name: String,
+    /// Where its pictures come from; `None` if it has none.
+    pub video: Option<VideoSource>,
 }

@@ -154,11 +154,10 @@ impl Hub {
             None => self.go_live(SessionKey(number), stored),
         };
         let created_at_ms = self.epoch.unix_ms(now);
-        let data = admission.data;
         let object = ConnectionObject {
             id,
             created_at_ms,
-            data: data.clone(),
+            data: admission.data,
             role: admission.role,
         };
         let rate = self.config.signals_per_second;
@@ -185,15 +184,9 @@ impl Hub {
         if let Some(object) = self.object(key, id) {
             let event = ServerEvent::ConnectionCreated(&object);
             self.tell(key, Audience::About(id), &event);
+            let connection = object;
+            self.notice(key, NoticeEvent::ConnectionCreated { connection });
         }
-        self.notice(
-            key,
-            NoticeEvent::ConnectionCreated {
-                connection: id,
-                data,
-                created_at_ms,
-            },
-        );
         Ok(())
     }
 
@@ -204,6 +197,7 @@ impl Hub {
         session.mute_on_entry = self.take_premuted(&id);
         self.live.insert(id, key);
         self.sessions.insert(key, session);
+        self.notice(key, NoticeEvent::SessionStarted);
         key
     }
 

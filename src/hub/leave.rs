@@ -104,20 +104,43 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        session.connections.remove(&id);
+        let removed = session.connections.remove(&id);
         let is_empty = session.connections.is_empty();
-        self.notice(
-            key,
-            NoticeEvent::ConnectionDestroyed {
-                connection: id,
-                reason,
-            },
-        );
+        if let Some(removed) = removed {
+            let connection = removed.object;
+            self.notice(key, NoticeEvent::ConnectionDestroyed { connection, reason });
+        }
         if is_empty {
             self.notice(key, NoticeEvent::SessionEnded);
             if let Some(session) = self.sessions.remove(&key) {
                 self.live.remove(&session.stored.id);
             }
+        }
+    }
+
+    /// Everybody has left, because the server is about to. Only back ends are told.
+    pub(super) fn note_everybody_left(&mut self) {
+        let reason = reason::NETWORK;
+        for key in self.sessions.keys().copied().collect::<Vec<_>>() {
+            let session = self.session(key);
+            let streams: Vec<_> = session
+                .streams
+                .iter()
+                .filter(|(_, stream)| stream.announced)
+                .filter_map(|(id, stream)| session.stream_facts(*id, stream))
+                .collect();
+            let connections: Vec<_> = session
+                .connections
+                .values()
+                .map(|c| c.object.clone())
+                .collect();
+            for stream in streams {
+                self.notice(key, NoticeEvent::StreamDestroyed { stream, reason });
+            }
+            for connection in connections {
+                self.notice(key, NoticeEvent::ConnectionDestroyed { connection, reason });
+            }
+            self.notice(key, NoticeEvent::SessionEnded);
         }
     }
 }

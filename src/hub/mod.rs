@@ -220,9 +220,7 @@ impl Hub {
         self.live.clear();
         self.touched.clear();
         self.agenda.clear();
-        for key in self.sessions.keys().copied().collect::<Vec<_>>() {
-            self.notice(key, NoticeEvent::SessionEnded);
-        }
+        self.note_everybody_left();
         self.sessions.clear();
     }
 

@@ -111,15 +111,13 @@ impl Hub {
             return;
         };
         stream.announced = true;
-        let (connection, route) = (stream.owner, stream.source.route());
+        let route = stream.source.route();
         self.tell_of_stream(key, id, Audience::All, route);
-        self.notice(
-            key,
-            NoticeEvent::StreamCreated {
-                connection,
-                stream: id,
-            },
-        );
+        let session = self.session(key);
+        let stream = session.streams.get(&id);
+        if let Some(stream) = stream.and_then(|stream| session.stream_facts(id, stream)) {
+            self.notice(key, NoticeEvent::StreamCreated { stream });
+        }
     }
 
     /// The publisher's leg is up: the stream can be announced, and whoever waited be served.
@@ -226,12 +224,9 @@ impl Hub {
         };
         if stream.announced {
             self.tell(key, Audience::All, &event);
-            let event = NoticeEvent::StreamDestroyed {
-                connection,
-                stream: id,
-                reason,
-            };
-            self.notice(key, event);
+            if let Some(stream) = self.session(key).stream_facts(id, &stream) {
+                self.notice(key, NoticeEvent::StreamDestroyed { stream, reason });
+            }
         } else {
             self.tell(key, Audience::One(connection), &event);
         }

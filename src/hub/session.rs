@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::adaptive::Adaptive;
 use super::archive::Archive;
 use super::bucket::Bucket;
+use super::effect::StreamFacts;
 use super::link::LinkId;
 use super::relay::Relay;
 use crate::model;
 use crate::model::id::{ConnectionId, PeerId, StreamId, SubscriberId};
 use crate::sfu::{Fallback, PublicationId, SubscriptionId, Wanted};
+use crate::signaling::channel::{ChannelKind, VideoSource};
 use crate::signaling::client::StreamCreate;
 use crate::signaling::object::{ConnectionObject, MuteState, Owner, SessionState, StreamObject};
 use crate::signaling::uri::Route;
@@ -182,9 +184,30 @@ impl Session {
         })
     }
 
+    /// A stream as back ends are told of it; `None` once its owner is gone.
+    pub(super) fn stream_facts(&self, id: StreamId, stream: &Stream) -> Option<StreamFacts> {
+        Some(StreamFacts {
+            id,
+            owner: self.connections.get(&stream.owner)?.object.clone(),
+            created_at_ms: stream.created_at_ms,
+            name: stream.description.name.clone(),
+            video: stream.video(),
+        })
+    }
+
     /// A stream the others know of.
     pub(super) fn announced(&self, id: StreamId) -> Option<&Stream> {
         self.streams.get(&id).filter(|stream| stream.announced)
+    }
+}
+
+impl Stream {
+    /// Where its pictures come from; `None` if it has none.
+    pub(super) fn video(&self) -> Option<VideoSource> {
+        let mut channels = self.description.channels.iter();
+        let video = channels.find(|channel| channel.kind == ChannelKind::Video);
+        // Clients may leave the source out; then it is the usual one.
+        video.map(|channel| channel.picture.source.unwrap_or(VideoSource::Camera))
     }
 }
 

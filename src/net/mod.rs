@@ -1,5 +1,7 @@
-//! Sockets. Moves datagrams between the kernel and plain memory, and decides nothing.
+//! Sockets. Moves datagrams between the kernel and plain memory, makes HTTP requests to where it
+//! is allowed to, and decides nothing.
 
 mod address;
 pub mod announce;
+pub mod outbound;
 pub mod udp;

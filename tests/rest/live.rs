@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::support::{Answer, exchange, now_unix_s, sign};
 use super::whole::{TestClient, TestServer};
+use parlor::config::Config;
 use parlor::entropy::Entropy;
 use serde_json::{Value, json};
 
@@ -17,7 +18,12 @@ pub(crate) struct Live {
 impl Live {
     /// With a relayed session, in which streams are there as soon as they are published.
     pub(crate) async fn start() -> Self {
-        let server = TestServer::start().await;
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let server = TestServer::start_with(change).await;
         let addr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
         let mut live = Self {
             server,
@@ -53,6 +59,10 @@ impl Live {
 
     pub(crate) fn key(&self) -> &str {
         &self.server.key
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        &self.server.secret
     }
 
     fn signed(&self, claims: &Value) -> String {

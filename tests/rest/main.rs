@@ -15,6 +15,7 @@ mod signals;
 mod store;
 mod streams;
 mod support;
+mod webhooks;
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "clients here neither get lost nor resume")]

@@ -1,0 +1,216 @@
+//! HTTP requests to where a tenant says: one connection each, only to addresses that the policy
+//! permits, without redirects, proxies or cookies.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tracing::{debug, warn};
+use url::Url;
+
+use crate::webhook::address::AddressPolicy;
+use crate::webhook::target::TargetUrl;
+
+/// How much of an answer's body is read, so that a polite server sees its answer taken; the rest
+/// is cut off with the connection.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// How long the body is waited for.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("Parlor/", env!("CARGO_PKG_VERSION")));
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until there is a connection: name, TCP, TLS.
+    pub connect: Duration,
+    /// Until there is an answer, in all.
+    pub total: Duration,
+}
+
+/// Makes requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound {
+    policy: Arc<AddressPolicy>,
+    tls: TlsConnector,
+    patience: Patience,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a request was not answered. Tenants see it, so it tells nothing of the operator's network.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// The name does not resolve.
+    #[error("the host name does not resolve")]
+    Resolve(#[source] io::Error),
+    /// The name resolves to an address that may not be called.
+    #[error("the host is not on a network that may be called")]
+    Forbidden,
+    /// No TCP connection.
+    #[error("no connection: {}", .0.kind())]
+    Connect(#[source] io::Error),
+    /// No TLS, or not with who it should be.
+    #[error("no TLS: {0}")]
+    Tls(#[source] io::Error),
+    /// Too slow.
+    #[error("no {0} in time")]
+    Timeout(&'static str),
+    /// Not HTTP, or cut off.
+    #[error("no valid HTTP answer")]
+    Http(#[source] hyper::Error),
+}
+
+impl Outbound {
+    /// Makes requests where `policy` permits. HTTPS trusts what the system trusts.
+    pub fn new(policy: AddressPolicy, patience: Patience) -> Self {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            warn!("The system trusts no certificate authority: webhooks to https URLs will fail");
+        }
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has the ciphers of TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self {
+            policy: Arc::new(policy),
+            tls: TlsConnector::from(Arc::new(tls)),
+            patience,
+        }
+    }
+
+    /// Posts a body and returns the answer's status, whatever it is.
+    pub async fn post(
+        &self,
+        target: &TargetUrl,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<StatusCode, OutboundError> {
+        let exchange = async {
+            let url = target.parts();
+            let request = request(&url, headers, body);
+            let connecting = timeout(self.patience.connect, self.connect(&url)).await;
+            let stream = connecting.map_err(|_| OutboundError::Timeout("connection"))??;
+            let host = url.host_str().unwrap_or_default();
+            if url.scheme() == "http" {
+                return exchange(stream, request).await;
+            }
+            let name = host.trim_matches(['[', ']']).to_owned();
+            let name = ServerName::try_from(name)
+                .map_err(|error| OutboundError::Tls(io::Error::other(error)))?;
+            let secured = timeout(self.patience.connect, self.tls.connect(name, stream)).await;
+            let secured = secured.map_err(|_| OutboundError::Timeout("TLS connection"))?;
+            exchange(secured.map_err(OutboundError::Tls)?, request).await
+        };
+        let answer = timeout(self.patience.total, exchange).await;
+        answer.map_err(|_| OutboundError::Timeout("answer"))?
+    }
+
+    /// Resolves once and connects to what was checked.
+    async fn connect(&self, url: &Url) -> Result<TcpStream, OutboundError> {
+        let addresses = resolve(url).await?;
+        self.check(&addresses)?;
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(OutboundError::Connect(last))
+    }
+
+    /// All addresses of a host have to be permitted: a name that has both kinds is up to no good.
+    fn check(&self, addresses: &[SocketAddr]) -> Result<(), OutboundError> {
+        let forbidden = addresses.iter().find(|at| !self.policy.permits(at.ip()));
+        match forbidden {
+            None => Ok(()),
+            Some(address) => {
+                debug!(%address, "This address must not be called");
+                Err(OutboundError::Forbidden)
+            }
+        }
+    }
+}
+
+async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, OutboundError> {
+    let port = url.port_or_known_default().unwrap_or_default();
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => Ok(vec![SocketAddr::new(address.into(), port)]),
+        Some(url::Host::Ipv6(address)) => Ok(vec![SocketAddr::new(address.into(), port)]),
+        Some(url::Host::Domain(name)) => {
+            let found = lookup_host((name, port)).await;
+            Ok(found.map_err(OutboundError::Resolve)?.collect())
+        }
+        None => Err(OutboundError::Forbidden),
+    }
+}
+
+fn request(url: &Url, headers: &[(HeaderName, HeaderValue)], body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = hyper::Method::POST;
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    let own = request.headers_mut();
+    if let Ok(host) = HeaderValue::from_str(authority) {
+        own.insert(HOST, host);
+    }
+    own.insert(USER_AGENT, AGENT);
+    own.insert(CONNECTION, HeaderValue::from_static("close"));
+    own.extend(headers.iter().cloned());
+    request
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<StatusCode, OutboundError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(OutboundError::Http)?;
+    let answering = async {
+        let response = sender.send_request(request).await?;
+        let (head, mut body) = response.into_parts();
+        let mut read = 0;
+        let drain = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                read += frame.data_ref().map_or(0, Bytes::len);
+                if read > MAX_ANSWER {
+                    break;
+                }
+            }
+        };
+        // The status is the answer; whether the rest comes does not matter.
+        let _ = timeout(BODY_PATIENCE, drain).await;
+        Ok(head.status)
+    };
+    // The connection ends with this function, one way or the other.
+    tokio::select! {
+        answer = answering => answer.map_err(OutboundError::Http),
+        Err(error) = connection => Err(OutboundError::Http(error)),
+    }
+}
