@@ -99,6 +99,9 @@ const app = {
       for (const type of ["videoEnabled", "videoDisabled"]) {
         subscriber.on(type, ({ reason }) => note(type, { id: streamId, reason }));
       }
+      for (const type of ["videoDisableWarning", "videoDisableWarningLifted"]) {
+        subscriber.on(type, () => note(type, { id: streamId }));
+      }
       for (const type of ["connected", "disconnected", "destroyed"]) {
         subscriber.on(type, () => note(`subscriber:${type}`, { id: streamId }));
       }
