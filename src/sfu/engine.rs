@@ -380,6 +380,10 @@ impl Core {
             self.counters.rejected_checks += 1;
             return;
         };
+        if request.has_unknown() {
+            outlet.plain(from, |out| request.write_unknown_attributes(pwd, out));
+            return;
+        }
         if request.claims_controlled() {
             outlet.plain(from, |out| request.write_role_conflict(pwd, out));
             return;

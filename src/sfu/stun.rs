@@ -30,20 +30,24 @@ const BINDING_ERROR: u16 = 0x0111;
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
+const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
 const FINGERPRINT: u16 = 0x8028;
-const PRIORITY: u16 = 0x0024;
 const ICE_CONTROLLED: u16 = 0x8029;
 const ICE_CONTROLLING: u16 = 0x802a;
 
 /// Priority of a client's only candidate, a peer-reflexive one (RFC 8445, 5.1.2.1).
 const HOST_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
 
+/// Attributes from here on may be passed over by who does not know them (RFC 8489, 14).
+const COMPREHENSION_OPTIONAL: u16 = 0x8000;
+
+/// Unknown attributes that one answer names: as many as keep it shorter than its request.
+const MAX_UNKNOWN: usize = 2;
+
 /// A Binding request that has everything ICE asks of one (RFC 8445, 7.1), not yet authenticated.
-///
-/// Attributes that we do not know are passed over, also those that a strict agent would refuse:
-/// none exists that changes what an answer means.
 #[derive(Debug, Clone, Copy)]
 pub struct BindingRequest<'a> {
     datagram: &'a [u8],
@@ -51,6 +55,8 @@ pub struct BindingRequest<'a> {
     remote_ufrag: &'a str,
     use_candidate: bool,
     controlled: bool,
+    /// Attributes that must be understood and are not; 0 for none.
+    unknown: [u16; MAX_UNKNOWN],
     /// Where MESSAGE-INTEGRITY begins.
     integrity_at: usize,
 }
@@ -69,6 +75,8 @@ impl<'a> BindingRequest<'a> {
         let fingerprint_at = datagram.len().checked_sub(FINGERPRINT_LEN)?;
         let mut username = None;
         let (mut use_candidate, mut controlled) = (false, false);
+        let mut unknown = [0; MAX_UNKNOWN];
+        let mut unknowns = unknown.iter_mut();
         let mut integrity_at = None;
         let mut at = HEADER_LEN;
         // The fingerprint is the last attribute, and what follows MESSAGE-INTEGRITY is not
@@ -80,7 +88,12 @@ impl<'a> BindingRequest<'a> {
                 USE_CANDIDATE => use_candidate = true,
                 ICE_CONTROLLED => controlled = true,
                 MESSAGE_INTEGRITY if value.len() == INTEGRITY_LEN - 4 => integrity_at = Some(at),
-                _ => {}
+                PRIORITY | COMPREHENSION_OPTIONAL.. => {}
+                kind => {
+                    if let Some(place) = unknowns.next() {
+                        *place = kind;
+                    }
+                }
             }
             at = next;
         }
@@ -97,6 +110,7 @@ impl<'a> BindingRequest<'a> {
             remote_ufrag,
             use_candidate,
             controlled,
+            unknown,
             integrity_at,
         })
     }
@@ -120,6 +134,12 @@ impl<'a> BindingRequest<'a> {
     /// (RFC 8445, 6.1.1); the answer is then [`Self::write_role_conflict`].
     pub fn claims_controlled(&self) -> bool {
         self.controlled
+    }
+
+    /// Whether it has attributes that must be understood and are not (RFC 8489, 6.3.1); the answer
+    /// is then [`Self::write_unknown_attributes`].
+    pub fn has_unknown(&self) -> bool {
+        self.unknown[0] != 0
     }
 
     /// Whether MESSAGE-INTEGRITY was made with our password. Takes the same time for any wrong one.
@@ -164,6 +184,22 @@ impl<'a> BindingRequest<'a> {
     pub fn write_role_conflict(&self, local_pwd: &str, out: &mut [u8]) -> usize {
         let mut response = Writer::new(BINDING_ERROR, self.datagram, out);
         response.attribute(ERROR_CODE, b"\0\0\x04\x57Role Conflict");
+        response.finish(local_pwd)
+    }
+
+    /// Writes the error 420 (RFC 8489, 6.3.1), which names what was not understood; returns its
+    /// length.
+    pub fn write_unknown_attributes(&self, local_pwd: &str, out: &mut [u8]) -> usize {
+        let mut response = Writer::new(BINDING_ERROR, self.datagram, out);
+        response.attribute(ERROR_CODE, b"\0\0\x04\x14Unknown");
+        let mut names = [0; 2 * MAX_UNKNOWN];
+        let known = self.unknown.iter().take_while(|kind| **kind != 0);
+        let mut len = 0;
+        for (name, kind) in names.chunks_exact_mut(2).zip(known) {
+            name.copy_from_slice(&kind.to_be_bytes());
+            len += 2;
+        }
+        response.attribute(UNKNOWN_ATTRIBUTES, &names[..len]);
         response.finish(local_pwd)
     }
 }
@@ -423,6 +459,48 @@ mod tests {
             *b"\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43"
         );
         read(&out[..len]);
+    }
+
+    /// [`REQUEST`] with other attributes in front of its own, and a FINGERPRINT that fits; the
+    /// integrity does not.
+    fn with_attributes(kinds: &[u16]) -> Vec<u8> {
+        let mut message = REQUEST[..HEADER_LEN].to_vec();
+        for kind in kinds {
+            message.extend_from_slice(&kind.to_be_bytes());
+            message.extend_from_slice(&[0, 0]);
+        }
+        message.extend_from_slice(&REQUEST[HEADER_LEN..]);
+        let len = (message.len() - HEADER_LEN) as u16;
+        message[2..4].copy_from_slice(&len.to_be_bytes());
+        let fingerprint_at = message.len() - FINGERPRINT_LEN;
+        let mended = fingerprint(&message[..fingerprint_at]).to_be_bytes();
+        message[fingerprint_at + 4..].copy_from_slice(&mended);
+        message
+    }
+
+    #[test]
+    fn attributes_that_must_be_understood_and_are_not_are_named_in_error_420() {
+        assert!(!request().has_unknown());
+        let optional = with_attributes(&[0xc057, 0x8022]);
+        assert!(!BindingRequest::parse(&optional).unwrap().has_unknown());
+        for (kinds, named) in [
+            (&[0x7ffe][..], &[0x7f, 0xfe][..]),
+            (&[0x0003, 0x0025, 0x7ffe, 0x0026], &[0, 3, 0x7f, 0xfe]),
+        ] {
+            let datagram = with_attributes(kinds);
+            let request = BindingRequest::parse(&datagram).unwrap();
+            assert!(request.has_unknown());
+            let mut out = [0xff; MAX_RESPONSE_LEN];
+            let len = request.write_unknown_attributes(PASSWORD, &mut out);
+            assert!(len < datagram.len());
+            let message = read(&out[..len]);
+            assert_eq!(message.typ, stun::message::BINDING_ERROR);
+            let mut code = stun::error_code::ErrorCodeAttribute::default();
+            code.get_from(&message).unwrap();
+            assert_eq!(code.code.0, 420);
+            let unknown = message.get(stun::attributes::ATTR_UNKNOWN_ATTRIBUTES);
+            assert_eq!(unknown.unwrap(), named);
+        }
     }
 
     #[test]
