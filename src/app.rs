@@ -26,6 +26,7 @@ use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
 use crate::http::listener::TlsListener;
+use crate::http::rate::Rates;
 use crate::http::requests::Requests;
 use crate::http::tls::Certificates;
 use crate::http::{AppState, SharedEntropy, metrics, router};
@@ -119,6 +120,7 @@ impl App {
             draining: draining.clone(),
             websockets: websockets.clone(),
             requests: Requests::new(clock),
+            rates: Rates::new(config.limits.rest_calls_per_second),
             clock,
             entropy: SharedEntropy::new(entropy),
             demo: playground.clone().map(Demo::new),

@@ -35,6 +35,8 @@ pub struct Limits {
     pub outbox: OutboxLimits,
     /// What clients may do.
     pub hub: HubConfig,
+    /// REST calls of one project in a second.
+    pub rest_calls_per_second: u32,
     /// How long running calls may go on after SIGTERM.
     pub drain: Duration,
     /// Time to close everything after that.
@@ -47,6 +49,7 @@ impl Limits {
         let frames = reader.count("limits.outbox_frames", "16384");
         let bytes = reader.size("limits.outbox_bytes", "\"16MiB\"");
         let hub = read_hub(reader);
+        let rest_calls = reader.count("limits.rest_calls_per_second", "1000");
         let drain = reader.duration_or_zero("limits.drain", "\"30s\"");
         let shutdown = reader.duration("limits.shutdown", "\"10s\"");
         let limits = Self {
@@ -56,6 +59,7 @@ impl Limits {
                 bytes: bytes?,
             },
             hub: hub?,
+            rest_calls_per_second: rest_calls?,
             drain: drain?,
             shutdown: shutdown?,
         };
@@ -188,6 +192,7 @@ mod tests {
             ("outbox_frames", "13"),
             ("outbox_bytes", "2MiB"),
             ("drain", "2min"),
+            ("rest_calls_per_second", "15"),
             ("shutdown", "14s"),
         ])
         .unwrap();
@@ -219,6 +224,7 @@ mod tests {
         };
         assert_eq!(limits.outbox, outbox);
         assert_eq!(limits.drain, Duration::from_secs(120));
+        assert_eq!(limits.rest_calls_per_second, 15);
         assert_eq!(limits.shutdown, Duration::from_secs(14));
     }
 

@@ -124,7 +124,7 @@ impl fmt::Debug for DatabaseUrl {
 /// Who is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthConfig {
-    /// Whether `X-TB-PARTNER-AUTH` is accepted.
+    /// Whether `X-TB-PARTNER-AUTH` is accepted, and paths below `/v2/partner`.
     pub legacy_header: bool,
     /// How long a project's old secret is good after a new one was made.
     pub secret_grace: Duration,

@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::error::ApiError;
+use super::rate::Rates;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::model::id::ProjectId;
@@ -31,11 +32,13 @@ const PATH_KEY: &str = "api_key";
 #[derive(Debug, Clone)]
 pub struct AuthProject(pub Project);
 
-/// Which credentials are good enough.
-#[derive(Debug, Clone, Copy, Default)]
+/// Which credentials are good enough, and how often.
+#[derive(Debug, Clone, Default)]
 pub struct AuthPolicy {
     /// Accept `X-TB-PARTNER-AUTH`, which sends the secret itself.
     pub legacy_header: bool,
+    /// What each project may call.
+    pub rates: Rates,
 }
 
 impl<S> FromRequestParts<S> for AuthProject
@@ -49,8 +52,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let db = Db::from_ref(state);
-        let now_ms = Clock::from_ref(state).unix_ms();
-        let project = match credentials(parts, AuthPolicy::from_ref(state))? {
+        let (policy, clock) = (AuthPolicy::from_ref(state), Clock::from_ref(state));
+        let now_ms = clock.unix_ms();
+        let project = match credentials(parts, &policy)? {
             Credentials::Token(token) => by_token(&db, token, now_ms).await?,
             Credentials::Secret(key, secret) => by_secret(&db, key, secret, now_ms).await?,
         };
@@ -59,6 +63,7 @@ where
         }
         match path_key(parts, state).await {
             Some(key) if key != project.id.to_string() => Err(OTHER_PROJECT),
+            _ if !policy.rates.take(project.id, clock.now()) => Err(ApiError::TooManyRequests),
             _ => Ok(Self(project)),
         }
     }
@@ -100,7 +105,7 @@ enum Credentials<'a> {
     Secret(&'a str, &'a str),
 }
 
-fn credentials(parts: &Parts, policy: AuthPolicy) -> Result<Credentials<'_>, ApiError> {
+fn credentials<'a>(parts: &'a Parts, policy: &AuthPolicy) -> Result<Credentials<'a>, ApiError> {
     if let Some(token) = only_value(parts, TOKEN)? {
         return Ok(Credentials::Token(token));
     }

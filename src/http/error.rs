@@ -51,6 +51,9 @@ pub enum ApiError {
     /// A signal says too much.
     #[error("{0}")]
     SignalTooLong(InvalidSignal),
+    /// The project calls more often than it may.
+    #[error("Too many requests")]
+    TooManyRequests,
     /// It contradicts the state that things are in.
     #[error("{0}")]
     Conflict(&'static str),
@@ -86,6 +89,7 @@ impl ApiError {
             }
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::Missing(_) | Self::NobodyConnected => StatusCode::NOT_FOUND,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -207,13 +211,19 @@ impl Format {
             message: &message,
             description: &message,
         };
-        match self {
+        let mut response = match self {
             Self::Json => (error.status(), axum::Json(body)).into_response(),
             Self::Xml => {
                 let xml = HeaderValue::from_static("application/xml");
                 (error.status(), [(header::CONTENT_TYPE, xml)], body.to_xml()).into_response()
             }
+        };
+        if matches!(error, ApiError::TooManyRequests) {
+            // Every second brings at least one call.
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        response
     }
 }
 

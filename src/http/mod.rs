@@ -23,6 +23,7 @@ pub mod normalize;
 pub mod page;
 pub mod params;
 pub mod projects;
+pub mod rate;
 pub mod renders;
 pub mod requests;
 pub mod router;
@@ -41,6 +42,7 @@ use axum::http::{HeaderMap, header};
 use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthPolicy;
+use self::rate::Rates;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -48,6 +50,7 @@ use crate::driver::admission::Admissions;
 use crate::driver::hub::HubHandle;
 use crate::driver::workers::WorkersHandle;
 use crate::entropy::Entropy;
+use crate::model::signal::SignalLimits;
 use crate::ws;
 
 /// What every handler can reach. Cheap to clone; holds no live state, only handles to it.
@@ -69,6 +72,8 @@ pub struct AppState {
     pub draining: CancellationToken,
     /// Counts what is asked.
     pub requests: requests::Requests,
+    /// How often projects may call.
+    pub rates: Rates,
     /// Tells the time.
     pub clock: Clock,
     /// Draws ids and secrets.
@@ -112,6 +117,12 @@ impl FromRef<AppState> for Clock {
     }
 }
 
+impl FromRef<AppState> for SignalLimits {
+    fn from_ref(state: &AppState) -> Self {
+        state.config.limits.hub.signal
+    }
+}
+
 impl FromRef<AppState> for SharedEntropy {
     fn from_ref(state: &AppState) -> Self {
         state.entropy.clone()
@@ -122,6 +133,7 @@ impl FromRef<AppState> for AuthPolicy {
     fn from_ref(state: &AppState) -> Self {
         Self {
             legacy_header: state.config.auth.legacy_header,
+            rates: state.rates.clone(),
         }
     }
 }

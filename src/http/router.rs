@@ -41,11 +41,13 @@ fn router(state: AppState) -> Router {
         .merge(new_sessions(&state))
         .merge(of_an_account())
         .nest("/v2/project/{api_key}", of_a_project())
-        // As SDKs before 2017 call it.
-        .nest("/v2/partner/{api_key}", of_a_project())
         .merge(for_clients(""))
         // An application that calls `OT.setProxyUrl` puts the host it would have asked in front.
         .merge(for_clients("/{host}"));
+    if state.config.auth.legacy_header {
+        // As SDKs before 2017 call it.
+        routes = routes.nest("/v2/partner/{api_key}", of_a_project());
+    }
     for path in page::paths() {
         routes = routes.route(
             path,

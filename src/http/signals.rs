@@ -1,5 +1,6 @@
 //! Signals from a back end (`protocol/rest.md`, 9).
 
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::error::ApiError;
@@ -7,39 +8,43 @@ use super::members::Members;
 use super::target::Target;
 use crate::hub::call::Call;
 use crate::model::id::ConnectionId;
-use crate::model::signal::check_rest;
+use crate::model::signal::SignalLimits;
 use crate::signaling::client::SignalBody;
 use crate::signaling::json::RawJson;
 
 /// `POST …/session/{session}/signal`.
-pub async fn to_all(target: Target, body: Members) -> Result<StatusCode, ApiError> {
-    send(target, None, &body).await
+pub async fn to_all(
+    target: Target,
+    State(limits): State<SignalLimits>,
+    body: Members,
+) -> Result<StatusCode, ApiError> {
+    send(target, None, signal(&body, limits)?).await
 }
 
 /// `POST …/session/{session}/connection/{connection}/signal`.
 pub async fn to_one(
     target: Target,
     connection: ConnectionId,
+    State(limits): State<SignalLimits>,
     body: Members,
 ) -> Result<StatusCode, ApiError> {
-    send(target, Some(connection), &body).await
+    send(target, Some(connection), signal(&body, limits)?).await
 }
 
 async fn send(
     target: Target,
     to: Option<ConnectionId>,
-    body: &Members,
+    body: SignalBody,
 ) -> Result<StatusCode, ApiError> {
-    let body = signal(body)?;
     target.call(Call::Signal { to, body }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn signal(body: &Members) -> Result<SignalBody, ApiError> {
+fn signal(body: &Members, limits: SignalLimits) -> Result<SignalBody, ApiError> {
     let data = body.text("data")?.ok_or(ApiError::SignalWithoutData)?;
     // Two SDKs always send a type.
     let kind = body.text("type")?.filter(|kind| !kind.is_empty());
-    check_rest(kind.unwrap_or_default(), data)?;
+    limits.check_text(kind.unwrap_or_default(), data)?;
     Ok(SignalBody {
         kind: kind.map(str::to_owned),
         data: Some(RawJson::of(&data).map_err(|error| ApiError::Internal(error.into()))?),

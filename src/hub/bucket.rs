@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// A token bucket: `burst` at once, and `per_second` in the long run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// When the bucket will be full again; the further away, the emptier it is.
     full_at: Instant,
     interval: Duration,
@@ -13,7 +13,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket. A rate of zero refuses everything but the burst.
-    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+    pub fn new(per_second: u32, burst: u32, now: Instant) -> Self {
         let interval = match per_second {
             0 => Duration::from_secs(u64::from(u32::MAX)),
             n => Duration::from_secs(1) / n,
@@ -26,7 +26,7 @@ impl Bucket {
     }
 
     /// Takes one token, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + self.interval;
         if full_at - now > self.interval.saturating_mul(self.burst) {
             return false;

@@ -5,7 +5,7 @@
 
 mod adaptive;
 pub mod archive;
-mod bucket;
+pub mod bucket;
 pub mod call;
 mod channel;
 pub mod config;

@@ -56,18 +56,18 @@ impl SignalLimits {
             _ => Ok(()),
         }
     }
-}
 
-/// Checks a type and a text that came over REST, where a type may be any text
-/// (`protocol/rest.md`, 9).
-pub fn check_rest(kind: &str, data: &str) -> Result<(), InvalidSignal> {
-    if kind.len() > MAX_TYPE_CHARS {
-        return Err(InvalidSignal::TypeTooLong);
+    /// Checks a type and a text that came over REST, where a type may be any text, and both are
+    /// measured in bytes (`protocol/rest.md`, 9).
+    pub fn check_text(self, kind: &str, data: &str) -> Result<(), InvalidSignal> {
+        if kind.len() > self.type_chars {
+            return Err(InvalidSignal::TypeTooLong);
+        }
+        if data.len() > self.data_chars {
+            return Err(InvalidSignal::DataTooLong);
+        }
+        Ok(())
     }
-    if data.len() > MAX_DATA_CHARS {
-        return Err(InvalidSignal::DataTooLong);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

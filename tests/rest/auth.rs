@@ -4,9 +4,11 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use parlor::entropy::Entropy;
 use parlor::http::auth::AuthPolicy;
+use parlor::http::rate::Rates;
 use parlor::model::project::Project;
 use serde_json::{Value, json};
 
+use super::live::Live;
 use super::support::{Answer, TestServer, claims, now_unix_s, sign};
 
 async fn create_as(server: &TestServer, credentials: &str) -> Answer {
@@ -148,6 +150,7 @@ async fn the_secret_in_clear_counts_only_where_it_is_switched_on() {
     let refusing = TestServer::start().await;
     let accepting = TestServer::start_with(AuthPolicy {
         legacy_header: true,
+        ..AuthPolicy::default()
     })
     .await;
     let header = |server: &TestServer| {
@@ -196,5 +199,36 @@ async fn the_key_in_the_path_must_be_the_callers() {
         &format!("0{}", server.project.id),
     ] {
         assert_eq!(ask(key).await.error(403), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_calls_too_often_is_told_when_to_come_back() {
+    let server = TestServer::start_with(AuthPolicy {
+        // So slow that the test may be slow, too.
+        rates: Rates::new(1),
+        ..AuthPolicy::default()
+    })
+    .await;
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        // Strangers cannot use a project's calls up.
+        create_with_token(&server, "forged").await.error(403);
+        answers.push(create_with_token(&server, &server.token()).await);
+    }
+    assert_eq!(answers[0].status, 200);
+    let refused = answers.iter().find(|answer| answer.status != 200).unwrap();
+    assert_eq!(refused.error(429), "Too many requests");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn the_paths_of_before_2017_are_there_only_where_they_are_switched_on() {
+    for on in [true, false] {
+        let live = Live::start_with(|config| config.auth.legacy_header = on).await;
+        let path = format!("/v2/partner/{}/session/{}/stream", live.key(), live.session);
+        let answer = live.ask_at("GET", &path, Value::Null).await;
+        assert_eq!(answer.status, if on { 200 } else { 404 });
+        live.shutdown().await;
     }
 }

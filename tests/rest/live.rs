@@ -21,7 +21,7 @@ impl Live {
         Self::start_with(|_| {}).await
     }
 
-    /// The same with other settings.
+    /// The same with other settings than a playground's.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let server = TestServer::start_with(change).await;
         let addr = server.url.strip_prefix("http://").unwrap().parse().unwrap();

@@ -152,3 +152,26 @@ async fn received(client: &mut TestClient) -> Value {
     assert_eq!(frame.header("X-TB-FROM-ADDRESS"), Some(""));
     event["content"].clone()
 }
+
+#[tokio::test]
+async fn the_limits_are_those_of_the_settings() {
+    let live = Live::start_with(|config| {
+        config.limits.hub.signal.type_chars = 3;
+        config.limits.hub.signal.data_chars = 9;
+    })
+    .await;
+    let _client = live.join().await;
+    for (kind, data, status) in [
+        ("abc", "123456789", 204),
+        ("abcd", "", 413),
+        ("", "1234567890", 413),
+    ] {
+        let body = json!({"type": kind, "data": data});
+        assert_eq!(
+            live.ask("POST", "/signal", body).await.status,
+            status,
+            "{kind} {data}"
+        );
+    }
+    live.shutdown().await;
+}
