@@ -13,7 +13,7 @@ pub enum Command {
     AddPublication(Box<PublicationConfig>),
     /// A publisher's later offer was answered: replaces its tracks, keeps transport and caches.
     UpdatePublication(Box<PublicationConfig>),
-    /// A subscriber answered our offer.
+    /// A subscriber answered our offer, the first or a later one.
     AddSubscription(Box<SubscriptionConfig>),
     /// New ICE credentials on a live leg; DTLS and SRTP go on (`protocol/signaling.md`, 13.7).
     RestartIce {

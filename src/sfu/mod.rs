@@ -188,7 +188,8 @@ pub enum Fallback {
 /// What the SFU tells the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Send this offer to the subscriber.
+    /// Send this offer to the subscriber: the first, or a later one because what it receives has
+    /// changed. Answered by [`Request::SubscriberAnswer`].
     Offer {
         /// To whom.
         subscription: SubscriptionId,

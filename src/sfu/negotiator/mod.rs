@@ -16,7 +16,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 
 use self::publisher::{Agreement, Publication};
-use self::subscriber::Subscription;
+use self::subscriber::{Adapted, Subscription};
 use super::command::{Command, EngineEvent, LocalEndpoint};
 use super::worker::WorkerId;
 use super::{CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
@@ -135,10 +135,46 @@ impl Negotiator {
         };
         match answered {
             Ok((sdp, commands)) => {
+                let changed = |command: &Command| matches!(command, Command::UpdatePublication(_));
+                let changed = commands.iter().any(changed);
                 self.commands.extend(commands);
                 self.events.push_back(Event::Answer { leg, sdp });
+                if changed {
+                    self.adapt_subscribers(id);
+                }
             }
             Err(reason) => self.close(leg, reason),
+        }
+    }
+
+    /// A publisher's tracks have changed: its subscribers are offered what it has now.
+    fn adapt_subscribers(&mut self, publication: PublicationId) {
+        let all = self.subscriptions.iter();
+        let concerned = all.filter(|(_, s)| s.publication() == publication);
+        let mut concerned: Vec<_> = concerned.map(|(id, _)| *id).collect();
+        concerned.sort_unstable();
+        for id in concerned {
+            self.adapt(id);
+        }
+    }
+
+    fn adapt(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else {
+            return;
+        };
+        let Some(source) = self.publications.get(&subscription.publication()) else {
+            return;
+        };
+        match subscription.adapt(id, source.tracks(), &self.local, &mut self.entropy) {
+            Adapted::Unchanged => {}
+            Adapted::Renumbered(config) => {
+                let command = Command::AddSubscription(Box::new(config));
+                self.commands.push_back(command);
+            }
+            Adapted::Offer(sdp) => self.events.push_back(Event::Offer {
+                subscription: id,
+                sdp,
+            }),
         }
     }
 
@@ -169,13 +205,17 @@ impl Negotiator {
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
-        if subscription.is_answered() {
+        if !subscription.awaits_answer() {
             return;
         }
         match subscription.take_answer(id, sdp) {
             Ok(config) => {
+                let unfinished = subscription.is_unfinished();
                 let command = Command::AddSubscription(Box::new(config));
                 self.commands.push_back(command);
+                if unfinished {
+                    self.adapt(id);
+                }
             }
             Err(reason) => self.close(Leg::Subscriber(id), reason),
         }
@@ -190,7 +230,8 @@ impl Negotiator {
             _ => Err(CloseReason::Unknown),
         };
         match answered {
-            Ok((sdp, restarted)) => {
+            Ok(None) => {}
+            Ok(Some((sdp, restarted))) => {
                 let restart = restarted.map(|ice| Command::RestartIce { leg, ice });
                 self.commands.extend(restart);
                 self.events.push_back(Event::Answer { leg, sdp });

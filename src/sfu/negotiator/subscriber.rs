@@ -6,7 +6,6 @@ use super::transport::{Local, Remote, Transport};
 use crate::entropy::Entropy;
 use crate::sfu::command::{
     Codec, IceCredentials, LocalEndpoint, OutboundTrackConfig, PayloadTypeMap, SubscriptionConfig,
-    TransportConfig,
 };
 use crate::sfu::sdp::{
     Direction, Extension, Feedback, Format, Section, SessionDescription, Setup, SsrcGroup,
@@ -19,7 +18,13 @@ pub(super) struct Subscription {
     publication: PublicationId,
     wanted: Wanted,
     state: State,
+    numbers: Numbers,
+    /// One for each `m=` line, in order.
     outgoing: Vec<Outgoing>,
+    /// What a later offer that is out says, to take its place.
+    proposed: Option<Vec<Outgoing>>,
+    /// Why the answer is not the end of it.
+    next: Next,
 }
 
 #[derive(Debug)]
@@ -30,16 +35,52 @@ enum State {
     Answered(Transport),
 }
 
+/// What is to be done once the offer that is out has been answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    Nothing,
+    /// The publisher's tracks have changed meanwhile.
+    Adapt,
+    /// The subscriber wanted to restart ICE, and gave that up for our offer.
+    Restart,
+}
+
 /// One section of ours.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Outgoing {
     kind: MediaKind,
-    /// As offered; after the answer, as agreed. Without transport.
+    /// As offered, without transport.
     section: Section,
     /// The payload types in `section`.
     payload_types: Vec<PayloadTypeMap>,
     ssrc: u32,
     rtx_ssrc: Option<u32>,
+    standing: Standing,
+    /// Whether the publisher has such a track now. Without, the section stays and is silent: its
+    /// SSRC must not begin anew under the same key.
+    live: bool,
+}
+
+/// What became of a section.
+#[derive(Debug, Clone)]
+enum Standing {
+    Offered,
+    Agreed {
+        formats: Vec<Format>,
+        extensions: Vec<Extension>,
+    },
+    Refused,
+}
+
+/// What follows from a change of the publisher's tracks.
+#[derive(Debug)]
+pub(super) enum Adapted {
+    /// Nothing, or nothing yet.
+    Unchanged,
+    /// Only the publisher's numbers are others.
+    Renumbered(SubscriptionConfig),
+    /// The subscriber has to agree to this.
+    Offer(String),
 }
 
 impl Subscription {
@@ -53,24 +94,56 @@ impl Subscription {
     ) -> Result<(Self, String), CloseReason> {
         let mut local = Local::new(endpoint.worker, entropy);
         let mut numbers = Numbers::new(entropy);
-        let outgoing: Vec<_> = tracks
-            .iter()
-            .enumerate()
-            .map(|(index, track)| Outgoing::offer(index, track, &mut numbers))
-            .filter(|outgoing| !outgoing.payload_types.is_empty())
-            .collect();
+        let outgoing = plan(&[], tracks, &mut numbers, entropy);
         if outgoing.is_empty() {
             return Err(CloseReason::NothingInCommon);
         }
-        let sections = outgoing.iter().map(|o| o.section.clone()).collect();
-        let offer = local.describe(sections, true, Setup::ActPass, endpoint);
+        let offer = local.describe(sections(&outgoing), true, Setup::ActPass, endpoint);
         let subscription = Self {
             publication,
             wanted,
             state: State::Offered(local),
+            numbers,
             outgoing,
+            proposed: None,
+            next: Next::Nothing,
         };
         Ok((subscription, offer))
+    }
+
+    /// Goes along with the publisher's tracks as they are now. One offer is out at a time; what
+    /// changes meanwhile waits for its answer.
+    pub(super) fn adapt(
+        &mut self,
+        id: SubscriptionId,
+        tracks: &[Track],
+        endpoint: &LocalEndpoint,
+        entropy: &mut Entropy,
+    ) -> Adapted {
+        if self.awaits_answer() {
+            self.next = self.next.max(Next::Adapt);
+            return Adapted::Unchanged;
+        }
+        let next = std::mem::replace(&mut self.next, Next::Nothing);
+        let planned = plan(&self.outgoing, tracks, &mut self.numbers, entropy);
+        let State::Answered(transport) = &mut self.state else {
+            return Adapted::Unchanged;
+        };
+        if next == Next::Restart {
+            transport.local.restart(entropy);
+        } else if sections(&planned) == sections(&self.outgoing) {
+            let renumbered = payload_types(&planned) != payload_types(&self.outgoing);
+            self.outgoing = planned;
+            return match self.config(id) {
+                Some(config) if renumbered => Adapted::Renumbered(config),
+                _ => Adapted::Unchanged,
+            };
+        }
+        let offer = transport
+            .local
+            .describe(sections(&planned), true, Setup::ActPass, endpoint);
+        self.proposed = Some(planned);
+        Adapted::Offer(offer)
     }
 
     /// Takes the answer to our offer. What it refused, or left out, is not sent.
@@ -80,40 +153,49 @@ impl Subscription {
         sdp: &str,
     ) -> Result<SubscriptionConfig, CloseReason> {
         let answer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
-        self.outgoing.retain_mut(|outgoing| {
-            section(&answer, outgoing).is_some_and(|answered| outgoing.narrow(answered))
-        });
-        let head = self
-            .outgoing
-            .first()
-            .and_then(|first| section(&answer, first));
+        if let Some(proposed) = self.proposed.take() {
+            self.outgoing = proposed;
+        }
+        for outgoing in &mut self.outgoing {
+            outgoing.settle(section(&answer, outgoing));
+        }
+        let mut answered = self.outgoing.iter().filter(|o| o.is_agreed());
+        let head = answered.find_map(|outgoing| section(&answer, outgoing));
         let head = head.ok_or(CloseReason::NothingInCommon)?;
         if head.setup == Some(Setup::Passive) {
             // Somebody must begin the handshake, and we do not.
             return Err(CloseReason::NothingInCommon);
         }
-        let transport = self.connect(Remote::of(head)?)?;
-        Ok(SubscriptionConfig {
-            id,
-            publication: self.publication,
-            transport,
-            wanted: self.wanted,
-            tracks: self.outgoing.iter().map(Outgoing::config).collect(),
-        })
+        let remote = Remote::of(head)?;
+        match &mut self.state {
+            State::Offered(local) => {
+                self.state = State::Answered(Transport::new(local.clone(), remote));
+            }
+            State::Answered(transport) => transport.agree(remote)?,
+        }
+        self.config(id).ok_or(CloseReason::Unknown)
     }
 
     /// Answers the subscriber's own offer (`protocol/signaling.md`, 13.7). Mids, payload types,
     /// SSRCs, certificate and DTLS role stay; new credentials, if it restarts ICE.
+    ///
+    /// There is no answer while an offer of ours is out: the subscriber gives up its own for it
+    /// (RFC 8829, 4.1.10.2), so ICE is restarted by our next one.
     pub(super) fn take_offer(
         &mut self,
         sdp: &str,
         endpoint: &LocalEndpoint,
         entropy: &mut Entropy,
-    ) -> Result<(String, Option<IceCredentials>), CloseReason> {
+    ) -> Result<Option<(String, Option<IceCredentials>)>, CloseReason> {
+        let awaits_answer = self.awaits_answer();
         let State::Answered(transport) = &mut self.state else {
             return Err(CloseReason::Unknown);
         };
         let offer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
+        if awaits_answer {
+            self.next = Next::Restart;
+            return Ok(None);
+        }
         let mut sections = Vec::new();
         for offered in &offer.sections {
             let ours = self.outgoing.iter().find(|o| o.section.mid == offered.mid);
@@ -130,7 +212,7 @@ impl Subscription {
         let answer = transport
             .local
             .describe(sections, bundle, Setup::Passive, endpoint);
-        Ok((answer, restarted))
+        Ok(Some((answer, restarted)))
     }
 
     pub(super) fn want(&mut self, wanted: Wanted) {
@@ -141,47 +223,102 @@ impl Subscription {
         self.publication
     }
 
+    /// Whether the engine has it.
     pub(super) fn is_answered(&self) -> bool {
         matches!(self.state, State::Answered(_))
     }
 
-    fn connect(&mut self, remote: Remote) -> Result<TransportConfig, CloseReason> {
-        let State::Offered(local) = &self.state else {
-            return Err(CloseReason::Unknown);
+    /// Whether an offer of ours is out.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.proposed.is_some() || !self.is_answered()
+    }
+
+    /// Whether the next answer, or the last one, leaves something to do.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.next != Next::Nothing
+    }
+
+    fn config(&self, id: SubscriptionId) -> Option<SubscriptionConfig> {
+        let State::Answered(transport) = &self.state else {
+            return None;
         };
-        let transport = Transport::new(local.clone(), remote);
-        let config = transport.config();
-        self.state = State::Answered(transport);
-        Ok(config)
+        Some(SubscriptionConfig {
+            id,
+            publication: self.publication,
+            transport: transport.config(),
+            wanted: self.wanted,
+            tracks: self.outgoing.iter().filter_map(Outgoing::config).collect(),
+        })
     }
 }
 
-impl Outgoing {
-    fn offer(index: usize, track: &Track, numbers: &mut Numbers<'_>) -> Self {
+/// The sections to offer for `tracks`, of which `before` were offered already: same lines, same
+/// order, new ones behind them.
+fn plan(
+    before: &[Outgoing],
+    tracks: &[Track],
+    numbers: &mut Numbers,
+    entropy: &mut Entropy,
+) -> Vec<Outgoing> {
+    let mut planned = before.to_vec();
+    for outgoing in &mut planned {
+        outgoing.live = false;
+    }
+    for track in tracks {
         let kind = track.config.kind;
-        let video = kind == MediaKind::Video;
-        let mut formats = Vec::new();
-        let mut payload_types = Vec::new();
-        for (codec, format) in track.config.codecs.iter().zip(&track.formats) {
-            let Some(outbound) = numbers.payload_type() else {
-                break;
-            };
-            let outbound_rtx = if video { numbers.payload_type() } else { None };
-            formats.push(Format {
-                pt: outbound,
-                fmtp: parameters(codec.codec, format, &payload_types),
-                feedback: feedback(codec.codec, kind),
-                ..format.clone()
-            });
-            formats.extend(outbound_rtx.map(|pt| rtx(pt, outbound)));
-            payload_types.push(PayloadTypeMap {
-                inbound: codec.pt,
-                outbound,
-                outbound_rtx,
-            });
+        let known = planned.iter_mut().find(|o| o.kind == kind);
+        let (formats, payload_types) = numbers.formats(track);
+        match known {
+            // Refused once, it is as good as the same again.
+            Some(outgoing) if outgoing.is_refused() && outgoing.section.formats == formats => {}
+            Some(outgoing) if outgoing.is_refused() => {
+                *outgoing = Outgoing::new(kind, formats, payload_types, numbers, entropy);
+            }
+            Some(outgoing) => outgoing.revise(formats, payload_types),
+            None if payload_types.is_empty() => {}
+            None => planned.push(Outgoing::new(
+                kind,
+                formats,
+                payload_types,
+                numbers,
+                entropy,
+            )),
         }
-        let ssrc = numbers.ssrc();
-        let rtx_ssrc = video.then(|| numbers.ssrc());
+    }
+    planned
+}
+
+/// What to write into an offer.
+fn sections(outgoing: &[Outgoing]) -> Vec<Section> {
+    let offered = |outgoing: &Outgoing| match outgoing.is_refused() {
+        true => Section {
+            format_list: "0".to_owned(),
+            ..outgoing.section.refused()
+        },
+        false => Section {
+            direction: outgoing.direction(),
+            ..outgoing.section.clone()
+        },
+    };
+    outgoing.iter().map(offered).collect()
+}
+
+fn payload_types(outgoing: &[Outgoing]) -> Vec<PayloadTypeMap> {
+    let all = outgoing.iter().flat_map(|o| &o.payload_types);
+    all.copied().collect()
+}
+
+impl Outgoing {
+    fn new(
+        kind: MediaKind,
+        formats: Vec<Format>,
+        payload_types: Vec<PayloadTypeMap>,
+        numbers: &mut Numbers,
+        entropy: &mut Entropy,
+    ) -> Self {
+        let video = kind == MediaKind::Video;
+        let ssrc = numbers.ssrc(entropy);
+        let rtx_ssrc = video.then(|| numbers.ssrc(entropy));
         let stream = numbers.stream.clone();
         let media = if video { "video" } else { "audio" };
         Self {
@@ -189,7 +326,7 @@ impl Outgoing {
             section: Section {
                 media: media.to_owned(),
                 protocol: "UDP/TLS/RTP/SAVPF".to_owned(),
-                mid: index.to_string(),
+                mid: numbers.mid(),
                 direction: Direction::SendOnly,
                 rtcp_mux: true,
                 rtcp_rsize: true,
@@ -204,59 +341,123 @@ impl Outgoing {
             payload_types,
             ssrc,
             rtx_ssrc,
+            standing: Standing::Offered,
+            live: true,
         }
     }
 
-    /// Keeps what the answer keeps; whether anything is left to send.
-    fn narrow(&mut self, answer: &Section) -> bool {
-        self.section.formats = common_formats(&self.section, answer);
-        self.section.extensions = common_extensions(&self.section, answer);
-        let agreed = |pt: u8| self.section.formats.iter().any(|format| format.pt == pt);
-        self.payload_types.retain(|map| agreed(map.outbound));
-        for map in &mut self.payload_types {
-            map.outbound_rtx = map.outbound_rtx.filter(|pt| agreed(*pt));
+    /// Takes over what the publisher now has.
+    fn revise(&mut self, formats: Vec<Format>, payload_types: Vec<PayloadTypeMap>) {
+        self.live = !payload_types.is_empty();
+        if self.live {
+            self.section.formats = formats;
+            self.payload_types = payload_types;
         }
-        if self.payload_types.iter().all(|m| m.outbound_rtx.is_none()) {
-            self.rtx_ssrc = None;
-            self.section.ssrcs.truncate(1);
-            self.section.ssrc_groups.clear();
-        }
-        !self.payload_types.is_empty()
+    }
+
+    /// Keeps what an answer keeps.
+    fn settle(&mut self, answer: Option<&Section>) {
+        let agreed = answer.map(|answer| {
+            let formats = common_formats(&self.section, answer);
+            (formats, common_extensions(&self.section, answer))
+        });
+        self.standing = match agreed {
+            Some((formats, extensions)) if !formats.is_empty() => Standing::Agreed {
+                formats,
+                extensions,
+            },
+            _ => Standing::Refused,
+        };
     }
 
     /// Our half of a section that the subscriber offers again.
     fn answer(&self, offered: &Section) -> Section {
-        let formats = common_formats(&self.section, offered);
+        let Standing::Agreed {
+            formats,
+            extensions,
+        } = &self.standing
+        else {
+            return offered.refused();
+        };
+        let agreed = Section {
+            formats: formats.clone(),
+            extensions: extensions.clone(),
+            ..self.section.clone()
+        };
+        let formats = common_formats(&agreed, offered);
         if formats.is_empty() {
             return offered.refused();
         }
+        let resends = formats.iter().any(|format| format.name == "rtx");
         Section {
             direction: match offered.direction.receives() {
-                true => Direction::SendOnly,
+                true => self.direction(),
                 false => Direction::Inactive,
             },
             formats,
-            extensions: common_extensions(&self.section, offered),
-            ..self.section.clone()
+            extensions: common_extensions(&agreed, offered),
+            ssrcs: match resends {
+                true => agreed.ssrcs.clone(),
+                false => vec![self.ssrc],
+            },
+            ssrc_groups: match resends {
+                true => agreed.ssrc_groups.clone(),
+                false => Vec::new(),
+            },
+            ..agreed
         }
     }
 
-    fn config(&self) -> OutboundTrackConfig {
-        OutboundTrackConfig {
+    /// What the engine must know, if the subscriber has agreed.
+    fn config(&self) -> Option<OutboundTrackConfig> {
+        let Standing::Agreed {
+            formats,
+            extensions,
+        } = &self.standing
+        else {
+            return None;
+        };
+        let agreed = |pt: u8| formats.iter().any(|format| format.pt == pt);
+        let kept = self.payload_types.iter().filter(|map| agreed(map.outbound));
+        let payload_types: Vec<_> = kept
+            .map(|map| PayloadTypeMap {
+                outbound_rtx: map.outbound_rtx.filter(|pt| agreed(*pt)),
+                ..*map
+            })
+            .collect();
+        let resends = payload_types.iter().any(|map| map.outbound_rtx.is_some());
+        Some(OutboundTrackConfig {
             kind: self.kind,
             mid: self.section.mid.clone(),
             ssrc: self.ssrc,
-            rtx_ssrc: self.rtx_ssrc,
-            payload_types: self.payload_types.clone(),
-            extensions: extension::map(&self.section.extensions),
+            rtx_ssrc: self.rtx_ssrc.filter(|_| resends),
+            payload_types,
+            extensions: extension::map(extensions),
+        })
+    }
+
+    fn direction(&self) -> Direction {
+        match self.live {
+            true => Direction::SendOnly,
+            false => Direction::Inactive,
         }
+    }
+
+    fn is_agreed(&self) -> bool {
+        matches!(self.standing, Standing::Agreed { .. })
+    }
+
+    fn is_refused(&self) -> bool {
+        matches!(self.standing, Standing::Refused)
     }
 }
 
-/// The answer's counterpart of a section of ours, if it wants to receive.
+/// The answer's counterpart of a section of ours, if it wants to receive, or there is nothing yet
+/// to receive.
 fn section<'a>(answer: &'a SessionDescription, outgoing: &Outgoing) -> Option<&'a Section> {
     let wants = |s: &&Section| {
-        s.mid == outgoing.section.mid && !s.rejected && s.rtcp_mux && s.direction.receives()
+        let receives = s.direction.receives() || !outgoing.live;
+        s.mid == outgoing.section.mid && !s.rejected && s.rtcp_mux && receives
     };
     answer.sections.iter().find(wants)
 }
@@ -330,39 +531,89 @@ fn feedback(codec: Codec, kind: MediaKind) -> Vec<Feedback> {
     }
 }
 
-/// Hands out what must be unique within one leg.
-struct Numbers<'a> {
-    entropy: &'a mut Entropy,
+/// Hands out what must be unique within one leg. What has been numbered once keeps its number.
+#[derive(Debug)]
+struct Numbers {
+    /// Formats as publishers described them, under our number and that of their retransmissions.
+    known: Vec<(Format, u8, Option<u8>)>,
     payload_types: std::iter::Chain<std::ops::RangeInclusive<u8>, std::ops::RangeInclusive<u8>>,
     ssrcs: Vec<u32>,
+    mids: u32,
     /// Canonical name and stream id.
     stream: String,
 }
 
-impl<'a> Numbers<'a> {
-    fn new(entropy: &'a mut Entropy) -> Self {
-        let stream = entropy.uuid().to_string();
+impl Numbers {
+    fn new(entropy: &mut Entropy) -> Self {
         Self {
-            entropy,
+            known: Vec::new(),
             // The dynamic range first, then what RFC 3551 leaves unassigned; 64 to 95 would be
             // taken for RTCP (RFC 5761, 4).
             payload_types: (96..=127).chain(35..=63),
             ssrcs: Vec::new(),
-            stream,
+            mids: 0,
+            stream: entropy.uuid().to_string(),
         }
     }
 
-    fn payload_type(&mut self) -> Option<u8> {
-        self.payload_types.next()
+    /// A publisher's formats in our numbers. What there are no numbers left for is left out.
+    fn formats(&mut self, track: &Track) -> (Vec<Format>, Vec<PayloadTypeMap>) {
+        let kind = track.config.kind;
+        let mut formats = Vec::new();
+        let mut payload_types = Vec::new();
+        for (codec, format) in track.config.codecs.iter().zip(&track.formats) {
+            let Some((outbound, outbound_rtx)) = self.payload_type(format, kind) else {
+                continue;
+            };
+            // A publisher may describe one format twice.
+            if formats.iter().all(|known: &Format| known.pt != outbound) {
+                formats.push(Format {
+                    pt: outbound,
+                    fmtp: parameters(codec.codec, format, &payload_types),
+                    feedback: feedback(codec.codec, kind),
+                    ..format.clone()
+                });
+                formats.extend(outbound_rtx.map(|pt| rtx(pt, outbound)));
+            }
+            payload_types.push(PayloadTypeMap {
+                inbound: codec.pt,
+                outbound,
+                outbound_rtx,
+            });
+        }
+        (formats, payload_types)
     }
 
-    fn ssrc(&mut self) -> u32 {
+    fn payload_type(&mut self, format: &Format, kind: MediaKind) -> Option<(u8, Option<u8>)> {
+        let same = |known: &Format| {
+            known.name.eq_ignore_ascii_case(&format.name)
+                && (known.clock_rate, known.channels) == (format.clock_rate, format.channels)
+                && known.fmtp == format.fmtp
+        };
+        if let Some((_, pt, rtx)) = self.known.iter().find(|(known, ..)| same(known)) {
+            return Some((*pt, *rtx));
+        }
+        let pt = self.payload_types.next()?;
+        let rtx = match kind {
+            MediaKind::Video => self.payload_types.next(),
+            MediaKind::Audio => None,
+        };
+        self.known.push((format.clone(), pt, rtx));
+        Some((pt, rtx))
+    }
+
+    fn ssrc(&mut self, entropy: &mut Entropy) -> u32 {
         loop {
-            let ssrc = self.entropy.u32();
+            let ssrc = entropy.u32();
             if ssrc != 0 && !self.ssrcs.contains(&ssrc) {
                 self.ssrcs.push(ssrc);
                 return ssrc;
             }
         }
+    }
+
+    fn mid(&mut self) -> String {
+        self.mids += 1;
+        (self.mids - 1).to_string()
     }
 }

@@ -62,7 +62,7 @@ impl Local {
     }
 
     /// New credentials (RFC 8445, 9).
-    fn restart(&mut self, entropy: &mut Entropy) {
+    pub(super) fn restart(&mut self, entropy: &mut Entropy) {
         // The leg stays where it is.
         self.ufrag = ufrag(self.ufrag.chars().next().unwrap_or_default(), entropy);
         self.pwd = entropy.alphanumeric(PWD_LEN);
@@ -140,6 +140,16 @@ impl Transport {
         self.remote = remote;
         self.local.restart(entropy);
         Ok(Some(self.ice()))
+    }
+
+    /// Takes in what the answer to a later offer of ours says of the peer's side. Its certificate
+    /// must be the same; its credentials are others if we have restarted ICE.
+    pub(super) fn agree(&mut self, remote: Remote) -> Result<(), CloseReason> {
+        if remote.fingerprint != self.remote.fingerprint {
+            return Err(CloseReason::NothingInCommon);
+        }
+        self.remote = remote;
+        Ok(())
     }
 
     pub(super) fn config(&self) -> TransportConfig {
