@@ -228,6 +228,27 @@ mod tests {
     }
 
     #[test]
+    fn a_hello_as_long_as_post_quantum_ones_is_put_together() {
+        for mtu in [1200, 300] {
+            // The key share of X25519MLKEM768 has 1216 bytes; this has as many in another place.
+            let mut world = World::new(Client {
+                mtu,
+                padding: 1500,
+                ..Client::default()
+            });
+            world.client_to_server();
+            let lens: Vec<_> = world.client_flight.iter().map(Vec::len).collect();
+            assert!(
+                lens.iter().sum::<usize>() > 1600 && lens.len() > 1,
+                "{lens:?}"
+            );
+            world.run();
+            assert_eq!(world.keys().profile, Profile::AeadAes128Gcm);
+            world.check_keys(12);
+        }
+    }
+
+    #[test]
     fn lost_datagrams_are_made_up_for() {
         for seed in 0..40 {
             for mtu in [1200, 200] {
@@ -388,6 +409,8 @@ mod tests {
     struct Client {
         profiles: &'static [Srtp],
         mtu: usize,
+        /// Bytes that make the ClientHello longer: a server name.
+        padding: usize,
         anonymous: bool,
         extended: ExtendedMasterSecretType,
     }
@@ -397,6 +420,7 @@ mod tests {
             Self {
                 profiles: BOTH,
                 mtu: 1200,
+                padding: 0,
                 anonymous: false,
                 extended: ExtendedMasterSecretType::Require,
             }
@@ -436,6 +460,7 @@ mod tests {
                 .with_srtp_protection_profiles(options.profiles.to_vec())
                 .with_extended_master_secret(options.extended)
                 .with_mtu(options.mtu)
+                .with_server_name("x".repeat(options.padding))
                 .with_insecure_skip_verify(true);
             if !options.anonymous {
                 config = config.with_certificates(vec![own.inner.clone()]);

@@ -86,6 +86,33 @@ const app = {
     const plainSound = { disableAudioProcessing: true, echoCancellation: false };
     return app.publish({ ...plainSound, audioSource, videoSource: null, ...properties });
   },
+  /** Adds a tone to what is published: the client has to negotiate again. */
+  addTone() {
+    const context = new AudioContext();
+    const sink = context.createMediaStreamDestination();
+    const tone = context.createOscillator();
+    tone.connect(sink);
+    tone.start();
+    const sending = peers.find((peer) => peer.connectionState === "connected");
+    sending.addTrack(sink.stream.getAudioTracks()[0], sink.stream);
+  },
+  /** Publishes a picture that is drawn, as screen shares are. */
+  publishDrawing(properties) {
+    const canvas = document.createElement("canvas");
+    Object.assign(canvas, { width: 640, height: 360 });
+    const context = canvas.getContext("2d");
+    let frame = 0;
+    setInterval(() => {
+      context.fillStyle = `hsl(${(frame += 7) % 360} 80% 60%)`;
+      context.fillRect(0, 0, 640, 360);
+    }, 50);
+    const [videoSource] = canvas.captureStream(15).getVideoTracks();
+    return app.publish({ videoSource, audioSource: null, ...properties });
+  },
+  /** Restarts ICE on every peer connection, as the client does after a change of network. */
+  restartIce() {
+    for (const peer of peers) if (peer.connectionState === "connected") peer.restartIce();
+  },
   unpublish: () => session.unpublish(publisher),
   streamId: () => publisher.stream && publisher.stream.streamId,
   publishAudio: (on) => publisher.publishAudio(on),
@@ -146,6 +173,23 @@ const app = {
     }
     return ports;
   },
+
+  /** Packets of audio that arrive on any peer connection. */
+  async audioPackets() {
+    const reports = await Promise.all(peers.map((peer) => peer.getStats()));
+    const inbound = reports.flatMap((report) => [...report.values()]);
+    const audio = inbound.filter(({ type, kind }) => type === "inbound-rtp" && kind === "audio");
+    return audio.reduce((sum, { packetsReceived }) => sum + packetsReceived, 0);
+  },
+
+  /** The ICE user fragments and DTLS certificates of all connected peer connections. */
+  transports: () =>
+    peers
+      .filter(({ connectionState }) => connectionState === "connected")
+      .map(({ remoteDescription: { sdp } }) => ({
+        ufrag: sdp.match(/a=ice-ufrag:(.*)/)[1],
+        fingerprint: sdp.match(/a=fingerprint:(.*)/)[1],
+      })),
 
   /** How many encodings of video this page sends at most. */
   async videoLayers() {
