@@ -22,6 +22,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// writing, which is what sqlx tells it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// SQLite's code for a file that somebody else has locked (`SQLITE_BUSY`).
+const BUSY: &str = "5";
+
 /// Pauses between attempts to reach a server that is not there yet: doubled from the first to the
 /// last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -100,8 +103,7 @@ impl Place {
         let mut first = match self {
             Self::Sqlite(place) => {
                 let mut first = place.connect().await?;
-                // Readers do not wait for the writer. The file remembers this.
-                first.execute("PRAGMA journal_mode = WAL").await?;
+                keep_log(&mut first).await?;
                 first
             }
             Self::Postgres(place) => connect_patiently(place, options.startup_wait).await?,
@@ -174,6 +176,23 @@ pub(super) fn newest_migration() -> i64 {
 fn quiet(url: &str) -> Result<AnyConnectOptions, DbError> {
     let options = AnyConnectOptions::from_str(url).map_err(|_| DbError::Url)?;
     Ok(options.disable_statement_logging())
+}
+
+/// Has a file keep a log, so that readers do not wait for the writer; the file remembers it.
+/// SQLite itself does not wait for another process that is doing the same.
+async fn keep_log(connection: &mut AnyConnection) -> Result<(), DbError> {
+    let kept = timeout(PATIENCE, async {
+        loop {
+            match connection.execute("PRAGMA journal_mode = WAL").await {
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(BUSY) => {
+                    sleep(FIRST_PAUSE).await;
+                }
+                other => return other,
+            }
+        }
+    });
+    kept.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    Ok(())
 }
 
 /// Connects as soon as the server lets us. What does not go away by waiting, like a wrong
