@@ -119,6 +119,11 @@ impl Place {
             Self::Postgres(_) => "BEGIN",
         };
         let mut transaction = connection.begin_with(begin).await?;
+        if let Self::Postgres(_) = self {
+            // Until the commit: sqlx's own lock is free before others can see what was made.
+            let sql = "SELECT 1 FROM pg_advisory_xact_lock(5743920165)";
+            transaction.execute(sql).await?;
+        }
         MIGRATIONS
             .run(&mut *transaction)
             .await
