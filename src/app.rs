@@ -25,7 +25,7 @@ use crate::driver::webhook::{WebhookDriver, WebhookHandle};
 use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
-use crate::http::listener::TlsListener;
+use crate::http::listener::HttpListener;
 use crate::http::rate::Rates;
 use crate::http::requests::Requests;
 use crate::http::tls::Certificates;
@@ -33,6 +33,7 @@ use crate::http::{AppState, SharedEntropy, metrics, router};
 use crate::hub::Hub;
 use crate::model::project::{Account, Project};
 use crate::net::announce;
+use crate::net::port::{CurrentTls, Port, Services};
 use crate::sfu::command::LocalEndpoint;
 use crate::sfu::dtls::Certificate;
 use crate::sfu::negotiator::Negotiator;
@@ -49,7 +50,7 @@ pub struct App {
     db: Db,
     playground: Option<Project>,
     account: Option<Account>,
-    http_addr: SocketAddr,
+    port: Port,
     http: JoinHandle<std::io::Result<()>>,
     metrics: Option<Metrics>,
     draining: CancellationToken,
@@ -133,14 +134,15 @@ impl App {
             .await
             .with_context(|| format!("cannot listen on {}", config.http.listen))?;
         let http_addr = listener.local_addr()?;
-        let stop_accepting = CancellationToken::new();
-        let http = match &config.tls {
-            Some(files) => {
-                let tls = with_tls(listener, files)?;
-                tokio::spawn(serve_http(tls, state, stop_accepting.clone()))
-            }
-            None => tokio::spawn(serve_http(listener, state, stop_accepting.clone())),
+        let tls = config.tls.as_ref().map(follow_certificate).transpose()?;
+        let (http, http_listener) = HttpListener::new(http_addr, tls.is_some());
+        let services = Services {
+            http: Some(http),
+            ..Services::default()
         };
+        let port = Port::open(listener, tls, services)?;
+        let stop_accepting = CancellationToken::new();
+        let http = tokio::spawn(serve_http(http_listener, state, stop_accepting.clone()));
         info!(address = %http_addr, "Listening");
 
         Ok(Self {
@@ -148,7 +150,7 @@ impl App {
             db,
             playground,
             account,
-            http_addr,
+            port,
             http,
             metrics,
             draining,
@@ -224,7 +226,7 @@ impl App {
     pub fn url(&self) -> String {
         match &self.config.http.public_url {
             Some(url) => url.to_string(),
-            None => format!("{}://{}", self.config.scheme(), self.http_addr),
+            None => format!("{}://{}", self.config.scheme(), self.port.local_addr()),
         }
     }
 
@@ -245,6 +247,7 @@ impl App {
 
     async fn take_down(self) {
         self.stop_accepting.cancel();
+        drop(self.port);
         let (hub, hub_task) = self.hub;
         hub.shutdown().await;
         report(hub_task.await, "The hub");
@@ -403,21 +406,21 @@ async fn serve_metrics(address: SocketAddr, state: AppState) -> Result<Metrics> 
     Ok(Metrics { address, task })
 }
 
-/// Puts TLS in front of a listener. The certificate is followed as long as the listener lives.
-fn with_tls(listener: TcpListener, files: &CertificateFiles) -> Result<TlsListener> {
+/// The certificate in these files, followed as long as anybody uses it.
+fn follow_certificate(files: &CertificateFiles) -> Result<CurrentTls> {
     let certificates = Certificates::new(files.clone());
     let first = certificates.load().context("cannot use the certificate")?;
     let (sender, current) = watch::channel(Arc::new(first));
-    // It ends with the listener, which holds the other end.
+    // It ends with the port, which holds the other end.
     tokio::spawn(certificates.follow(sender));
-    Ok(TlsListener::new(listener, current)?)
+    Ok(current)
 }
 
-async fn serve_http<L>(listener: L, state: AppState, stop: CancellationToken) -> std::io::Result<()>
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
+async fn serve_http(
+    listener: HttpListener,
+    state: AppState,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let service = router::service(state);
     axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
         .with_graceful_shutdown(stop.cancelled_owned())

@@ -1,79 +1,75 @@
-//! HTTPS on one port: TLS is told from plain HTTP by the first byte, and plain HTTP is sent to
-//! the same place over TLS.
-//!
-//! Handshakes run beside each other, so that a slow client delays nobody.
+//! The connections that speak HTTP, for axum. Where there is TLS, plain HTTP is sent there.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::server::TlsStream;
-use tracing::{debug, trace, warn};
+use tracing::debug;
 
-/// Handshakes and redirects under way. One more waits in the kernel's backlog.
-const MAX_PENDING: usize = 1024;
+use crate::net::connection::Connection;
 
-/// Connections that may wait to be served. When full, finished handshakes wait.
+/// Connections that may wait to be served. When full, those behind them wait at the port.
 const READY_LEN: usize = 64;
 
-/// How long a client may take for its handshake, or to be redirected.
+/// Redirects under way. When full, a client that speaks plain HTTP is closed.
+const MAX_REDIRECTS: usize = 256;
+
+/// How long a client may take to be redirected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long to wait after the system had no file or no memory for another connection.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
-
-/// The first byte of a TLS handshake record (RFC 8446, 5.1).
-const TLS_HANDSHAKE: u8 = 22;
-
-type Ready = (TlsStream<TcpStream>, SocketAddr);
-
-/// Gives out connections whose handshake is done. Dropping it ends all that are under way.
+/// Gives out connections that are to be served.
 #[derive(Debug)]
-pub struct TlsListener {
+pub struct HttpListener {
     local_addr: SocketAddr,
-    ready: mpsc::Receiver<Ready>,
-    _accepting: JoinSet<()>,
+    connections: mpsc::Receiver<Connection>,
+    /// Redirects under way, if plain HTTP is not served.
+    redirects: Option<JoinSet<()>>,
 }
 
-impl TlsListener {
-    /// Accepts on `listener` with whatever certificate is current.
-    pub fn new(
-        listener: TcpListener,
-        current: watch::Receiver<Arc<ServerConfig>>,
-    ) -> io::Result<Self> {
-        let local_addr = listener.local_addr()?;
-        let (sender, ready) = mpsc::channel(READY_LEN);
-        let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, current, sender));
-        Ok(Self {
+impl HttpListener {
+    /// The listener for what is sent into the queue. With `secure`, only what comes inside TLS is
+    /// served, and the rest is sent there. It is said to listen at `local_addr`.
+    pub fn new(local_addr: SocketAddr, secure: bool) -> (mpsc::Sender<Connection>, Self) {
+        let (sender, connections) = mpsc::channel(READY_LEN);
+        let listener = Self {
             local_addr,
-            ready,
-            _accepting: accepting,
-        })
+            connections,
+            redirects: secure.then(JoinSet::new),
+        };
+        (sender, listener)
     }
 }
 
-impl axum::serve::Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
+impl axum::serve::Listener for HttpListener {
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> Ready {
-        match self.ready.recv().await {
-            Some(ready) => ready,
-            // The other end lives as long as this one.
-            None => std::future::pending().await,
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        loop {
+            let Some(connection) = self.connections.recv().await else {
+                // The port is closed; who serves ends some other way.
+                return std::future::pending().await;
+            };
+            match &mut self.redirects {
+                Some(redirects) if !connection.is_secure() => {
+                    while redirects.try_join_next().is_some() {}
+                    if redirects.len() < MAX_REDIRECTS {
+                        redirects.spawn(send_away(connection));
+                    }
+                }
+                _ => {
+                    let peer = connection.peer;
+                    return (connection, peer);
+                }
+            }
         }
     }
 
@@ -82,68 +78,19 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    current: watch::Receiver<Arc<ServerConfig>>,
-    ready: mpsc::Sender<Ready>,
-) {
-    let mut pending = JoinSet::new();
-    loop {
-        while pending.try_join_next().is_some() {}
-        if pending.len() >= MAX_PENDING {
-            pending.join_next().await;
-        }
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                let config = Arc::clone(&current.borrow());
-                let ready = ready.clone();
-                pending.spawn(async move {
-                    match timeout(PATIENCE, welcome(stream, config)).await {
-                        // An error means that the server is on its way down.
-                        Ok(Ok(Some(stream))) => drop(ready.send((stream, from)).await),
-                        Ok(Ok(None)) => {}
-                        Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
-                        Err(_) => debug!("TLS handshake took too long"),
-                    }
-                });
-            }
-            Err(error) if of_one_connection(&error) => trace!(%error, "Client gone already"),
-            Err(error) => {
-                warn!(%error, "Cannot accept a connection");
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    )
-}
-
-/// Does the handshake, or sends a client that speaks plain HTTP away: then there is nothing.
-async fn welcome(
-    stream: TcpStream,
-    config: Arc<ServerConfig>,
-) -> io::Result<Option<TlsStream<TcpStream>>> {
-    let mut first = [0];
-    if stream.peek(&mut first).await? == 0 {
-        return Ok(None);
-    }
-    if first == [TLS_HANDSHAKE] {
-        return TlsAcceptor::from(config).accept(stream).await.map(Some);
-    }
+/// Answers one request of a client that speaks plain HTTP.
+async fn send_away(connection: Connection) {
     let redirected = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(connection),
             service_fn(async |request| Ok::<_, Infallible>(redirect(&request))),
-        )
-        .await;
-    redirected.map(|()| None).map_err(io::Error::other)
+        );
+    match timeout(PATIENCE, redirected).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "Redirect failed"),
+        Err(_) => debug!("Redirect took too long"),
+    }
 }
 
 /// 308 keeps method and body (RFC 9110, 15.4.9).

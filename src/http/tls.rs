@@ -42,7 +42,8 @@ impl Certificates {
         Self(files)
     }
 
-    /// Reads both files and makes of them what a TLS handshake needs: TLS 1.2 and 1.3, HTTP/1.1.
+    /// Reads both files and makes of them what a TLS handshake needs: TLS 1.2 and 1.3, HTTP/1.1,
+    /// and TURN for clients that ask for it by name (RFC 7443).
     pub fn load(&self) -> Result<ServerConfig, CertificateError> {
         let unreadable = |path: &PathBuf| {
             let path = path.clone();
@@ -57,7 +58,7 @@ impl Certificates {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"stun.turn".to_vec()];
         Ok(config)
     }
 

@@ -3,5 +3,8 @@
 
 mod address;
 pub mod announce;
+pub mod connection;
 pub mod outbound;
+pub mod port;
+pub mod service;
 pub mod udp;
