@@ -6,6 +6,8 @@
 
 mod codec;
 mod extension;
+mod numbers;
+mod outgoing;
 mod publisher;
 mod subscriber;
 mod transport;

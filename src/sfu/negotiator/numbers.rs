@@ -1,0 +1,132 @@
+//! What must be unique within one peer connection: payload types, SSRCs, mids.
+
+use super::publisher::Track;
+use crate::entropy::Entropy;
+use crate::sfu::MediaKind;
+use crate::sfu::command::{Codec, PayloadTypeMap};
+use crate::sfu::sdp::{Feedback, Format};
+
+/// Hands out what must be unique within one leg. What has been numbered once keeps its number.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    /// Formats as publishers described them, under our number and that of their retransmissions.
+    known: Vec<(Format, u8, Option<u8>)>,
+    payload_types: std::iter::Chain<std::ops::RangeInclusive<u8>, std::ops::RangeInclusive<u8>>,
+    ssrcs: Vec<u32>,
+    mids: u32,
+    /// Canonical name and stream id.
+    pub(super) stream: String,
+}
+
+impl Numbers {
+    pub(super) fn new(entropy: &mut Entropy) -> Self {
+        Self {
+            known: Vec::new(),
+            // The dynamic range first, then what RFC 3551 leaves unassigned; 64 to 95 would be
+            // taken for RTCP (RFC 5761, 4).
+            payload_types: (96..=127).chain(35..=63),
+            ssrcs: Vec::new(),
+            mids: 0,
+            stream: entropy.uuid().to_string(),
+        }
+    }
+
+    /// A publisher's formats in our numbers. What there are no numbers left for is left out.
+    pub(super) fn formats(&mut self, track: &Track) -> (Vec<Format>, Vec<PayloadTypeMap>) {
+        let kind = track.config.kind;
+        let mut formats = Vec::new();
+        let mut payload_types = Vec::new();
+        for (codec, format) in track.config.codecs.iter().zip(&track.formats) {
+            let Some((outbound, outbound_rtx)) = self.payload_type(format, kind) else {
+                continue;
+            };
+            // A publisher may describe one format twice.
+            if formats.iter().all(|known: &Format| known.pt != outbound) {
+                formats.push(Format {
+                    pt: outbound,
+                    fmtp: parameters(codec.codec, format, &payload_types),
+                    feedback: feedback(codec.codec, kind),
+                    ..format.clone()
+                });
+                formats.extend(outbound_rtx.map(|pt| rtx(pt, outbound)));
+            }
+            payload_types.push(PayloadTypeMap {
+                inbound: codec.pt,
+                outbound,
+                outbound_rtx,
+            });
+        }
+        (formats, payload_types)
+    }
+
+    fn payload_type(&mut self, format: &Format, kind: MediaKind) -> Option<(u8, Option<u8>)> {
+        let same = |known: &Format| {
+            known.name.eq_ignore_ascii_case(&format.name)
+                && (known.clock_rate, known.channels) == (format.clock_rate, format.channels)
+                && known.fmtp == format.fmtp
+        };
+        if let Some((_, pt, rtx)) = self.known.iter().find(|(known, ..)| same(known)) {
+            return Some((*pt, *rtx));
+        }
+        let pt = self.payload_types.next()?;
+        let rtx = match kind {
+            MediaKind::Video => self.payload_types.next(),
+            MediaKind::Audio => None,
+        };
+        self.known.push((format.clone(), pt, rtx));
+        Some((pt, rtx))
+    }
+
+    pub(super) fn ssrc(&mut self, entropy: &mut Entropy) -> u32 {
+        loop {
+            let ssrc = entropy.u32();
+            if ssrc != 0 && !self.ssrcs.contains(&ssrc) {
+                self.ssrcs.push(ssrc);
+                return ssrc;
+            }
+        }
+    }
+
+    pub(super) fn mid(&mut self) -> String {
+        self.mids += 1;
+        (self.mids - 1).to_string()
+    }
+}
+
+fn rtx(pt: u8, media: u8) -> Format {
+    Format {
+        pt,
+        name: "rtx".to_owned(),
+        clock_rate: 90_000,
+        channels: 1,
+        fmtp: Some(format!("apt={media}")),
+        feedback: Vec::new(),
+    }
+}
+
+/// The publisher's own parameters: they describe the bits that we forward. RED lists payload
+/// types in them, which need our numbers.
+fn parameters(codec: Codec, format: &Format, known: &[PayloadTypeMap]) -> Option<String> {
+    let text = format.fmtp.as_deref()?;
+    if codec != Codec::Red {
+        return Some(text.to_owned());
+    }
+    let renumbered: Option<Vec<String>> = text
+        .split('/')
+        .map(|pt| {
+            let map = known
+                .iter()
+                .find(|map| pt.trim().parse() == Ok(map.inbound));
+            map.map(|map| map.outbound.to_string())
+        })
+        .collect();
+    renumbered.map(|pts| pts.join("/"))
+}
+
+fn feedback(codec: Codec, kind: MediaKind) -> Vec<Feedback> {
+    match (kind, codec) {
+        (MediaKind::Video, _) => Feedback::ALL.to_vec(),
+        (MediaKind::Audio, Codec::Opus) => vec![Feedback::TransportCc],
+        (MediaKind::Audio, _) => Vec::new(),
+    }
+}
