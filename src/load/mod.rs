@@ -4,6 +4,7 @@
 mod client;
 mod histogram;
 pub mod media;
+mod progress;
 mod report;
 pub mod signaling;
 mod target;

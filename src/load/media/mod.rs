@@ -21,6 +21,8 @@ use self::leg::Video;
 use self::member::{Member, Part};
 use self::thread::MediaThread;
 use super::client::{Client, Ticket};
+use super::histogram::Histogram;
+use super::progress::Progress;
 use super::report::Quantiles;
 use super::target::{Target, TargetArgs};
 use crate::clock::Clock;
@@ -144,6 +146,7 @@ struct Run {
     /// Members so far.
     seated: usize,
     memory_before: Option<u64>,
+    progress: Progress,
     clock: Clock,
     entropy: Entropy,
 }
@@ -159,7 +162,7 @@ pub async fn run(
     ensure!(load.bitrate > 0 && load.frame_rate > 0, "no frames");
     let mut run = Run::start(load, clock, entropy).await?;
     if run.load.table {
-        tell(&heading());
+        run.progress.aside(|| tell(&heading()));
     }
     for step in 1.. {
         let report = run.step().await?;
@@ -168,7 +171,7 @@ pub async fn run(
         } else {
             serde_json::to_string(&report)?
         };
-        tell(&line);
+        run.progress.aside(|| tell(&line));
         let knee = report.loss > KNEE_LOSS || report.delay_ms.p50 > KNEE_DELAY_MS;
         match run.load.ramp {
             Some(growth) if !knee && step < run.load.steps => run.load.size += growth.max(1),
@@ -196,6 +199,7 @@ impl Run {
             members: JoinSet::new(),
             sessions: Vec::new(),
             seated: 0,
+            progress: Progress::new(),
             clock,
             entropy,
         })
@@ -204,40 +208,14 @@ impl Run {
     /// Seats who is missing, then counts for a while.
     async fn step(&mut self) -> Result<Report> {
         let (publishers, subscriptions) = self.load.legs();
-        let files = 2 * (publishers + subscriptions) as u64 + OTHER_FILES;
-        let limit = rlimit::increase_nofile_limit(files).context("cannot raise the file limit")?;
-        ensure!(
-            limit >= files,
-            "{files} open files are needed, the system allows {limit}"
-        );
-        let media = self.thread.handle();
-        let seats = self.load.seats();
-        while self.seated < seats.len() {
-            let (session, part) = seats[self.seated];
-            self.seat(session, part).await?;
-            self.seated += 1;
-        }
-        let deadline = self.clock.now() + JOIN_PATIENCE;
-        while media.up().await? < publishers + subscriptions {
-            self.check().await?;
-            if self.clock.now() > deadline {
-                let up = media.up().await?;
-                bail!("only {up} of {} legs are up", publishers + subscriptions);
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-        sleep(SETTLE).await;
+        let joined = self.fill(publishers + subscriptions).await?;
         let grown = self.target.memory().zip(self.memory_before);
-        let joined = media.take().await?.joined;
         let (cpu_before, begun) = (self.target.cpu_time(), self.clock.now());
-        sleep(Duration::from_secs(self.load.seconds.into())).await;
-        let totals = media.take().await?;
+        self.progress.pass(self.load.seconds).await;
+        let totals = self.thread.handle().take().await?;
         let cpu = self.target.cpu_time().zip(cpu_before);
-        let seconds = self
-            .clock
-            .now()
-            .saturating_duration_since(begun)
-            .as_secs_f64();
+        let took = self.clock.now().saturating_duration_since(begun);
+        let seconds = took.as_secs_f64();
         self.check().await?;
         if let Some(failure) = totals.failure {
             bail!("a leg failed: {failure}");
@@ -264,6 +242,42 @@ impl Run {
             memory_per_subscription: grown
                 .map(|(now, then)| now.saturating_sub(then) / subscriptions.max(1) as u64),
         })
+    }
+
+    /// Seats who is missing, until all `legs` are up and have settled; how long joining took.
+    async fn fill(&mut self, legs: usize) -> Result<Histogram> {
+        let files = 2 * legs as u64 + OTHER_FILES;
+        let limit = rlimit::increase_nofile_limit(files).context("cannot raise the file limit")?;
+        ensure!(
+            limit >= files,
+            "{files} open files are needed, the system allows {limit}"
+        );
+        let seats = self.load.seats();
+        self.progress.begin("Members joined", seats.len());
+        while self.seated < seats.len() {
+            let (session, part) = seats[self.seated];
+            self.seat(session, part).await?;
+            self.seated += 1;
+            self.progress.at(self.seated);
+        }
+        let media = self.thread.handle();
+        let deadline = self.clock.now() + JOIN_PATIENCE;
+        self.progress.begin("Peer connections up", legs);
+        loop {
+            let up = media.up().await?;
+            self.progress.at(up);
+            if up >= legs {
+                break;
+            }
+            self.check().await?;
+            ensure!(
+                self.clock.now() < deadline,
+                "only {up} of {legs} legs are up"
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+        sleep(SETTLE).await;
+        Ok(media.take().await?.joined)
     }
 
     /// Lets one more member join.
