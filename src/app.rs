@@ -37,6 +37,7 @@ use crate::net::port::{CurrentTls, Port, Services};
 use crate::sfu::command::LocalEndpoint;
 use crate::sfu::dtls::Certificate;
 use crate::sfu::negotiator::Negotiator;
+use crate::sfu::path::Candidate;
 use crate::sfu::worker::WorkerId;
 use crate::ws;
 
@@ -85,7 +86,10 @@ impl App {
         let workers = BoundWorkers::bind(config.media.listen, config.media.workers)
             .with_context(|| format!("cannot open the media port {}", config.media.listen))?;
         let local = LocalEndpoint {
-            candidates: candidates(&config, workers.local_addr()?)?,
+            candidates: candidates(&config, workers.local_addr()?)?
+                .into_iter()
+                .map(Candidate::Udp)
+                .collect(),
             fingerprint: certificate.fingerprint(),
             worker: WorkerId::default(),
         };

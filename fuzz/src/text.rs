@@ -1,12 +1,11 @@
 //! What clients say to the hub and the negotiator: frames, requests, descriptions, tokens.
 
-use std::net::SocketAddr;
-
 use parlor::entropy::Entropy;
 use parlor::model::project::{Project, ProjectStatus};
 use parlor::model::token;
 use parlor::sfu::command::{Fingerprint, FingerprintAlgorithm, LocalEndpoint};
 use parlor::sfu::negotiator::Negotiator;
+use parlor::sfu::path::Candidate;
 use parlor::sfu::sdp::SessionDescription;
 use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Event, PublicationId, Request, SubscriptionId, Wanted};
@@ -56,7 +55,10 @@ fn negotiator() -> Negotiator {
         digest: vec![7; 32],
     };
     let local = LocalEndpoint {
-        candidates: vec![SocketAddr::from(([192, 0, 2, 1], 4000))],
+        candidates: vec![
+            Candidate::Udp(([192, 0, 2, 1], 4000).into()),
+            Candidate::Tcp(([192, 0, 2, 1], 443).into()),
+        ],
         fingerprint,
         worker: WorkerId::default(),
     };

@@ -154,7 +154,7 @@ impl BatchSocket {
                 Some(from) => (header.msg_len as usize, from),
                 None => (0, SocketAddr::from(([0, 0, 0, 0], 0))),
             };
-            slab.filled(len, from);
+            slab.filled(len, from.into());
         }
         self.counters.received += count as u64;
         Ok(count)
@@ -242,7 +242,7 @@ impl BatchSocket {
         let mut headers = [EMPTY_HEADER; BATCH_LEN];
         for (i, message) in messages.iter().enumerate() {
             let header = &mut headers[i].msg_hdr;
-            (addresses[i], header.msg_namelen) = RawAddress::new(message.to, self.v6);
+            (addresses[i], header.msg_namelen) = RawAddress::new(message.to.remote, self.v6);
             header.msg_name = ptr::from_mut(&mut addresses[i]).cast();
             vectors[i] = vector(&bytes[message.offset..message.offset + message.len]);
             header.msg_iov = &raw mut vectors[i];
@@ -437,6 +437,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::sfu::path::Path;
+
+    /// What an IPv4 socket does not reach.
+    fn nowhere() -> SocketAddr {
+        "[2001:db8::1]:9".parse().unwrap()
+    }
 
     fn pair(address: &str) -> (BatchSocket, UdpSocket, SocketAddr) {
         let socket = BatchSocket::bind(address.parse().unwrap()).unwrap();
@@ -446,8 +452,8 @@ mod tests {
         (socket, peer, to)
     }
 
-    fn slab_of(datagrams: &[Vec<u8>], to: SocketAddr) -> SendSlab {
-        let mut slab = SendSlab::new(256 * 1024);
+    fn slab_of(datagrams: &[Vec<u8>], to: impl Into<Path>) -> SendSlab {
+        let (mut slab, to) = (SendSlab::new(256 * 1024), to.into());
         for datagram in datagrams {
             slab.spare_mut()[..datagram.len()].copy_from_slice(datagram);
             slab.commit(datagram.len(), to);
@@ -515,7 +521,7 @@ mod tests {
     #[test]
     fn a_run_to_where_nothing_can_be_sent_is_refused_and_the_rest_arrives() {
         let (mut socket, peer, to) = pair("127.0.0.1:0");
-        let mut slab = slab_of(&vec![vec![1; 100]; 3], "[2001:db8::1]:9".parse().unwrap());
+        let mut slab = slab_of(&vec![vec![1; 100]; 3], nowhere());
         slab.spare_mut()[..2].copy_from_slice(b"ok");
         slab.commit(2, to);
         socket.transmit(&slab);
@@ -529,7 +535,7 @@ mod tests {
         if !socket.segmentation {
             return;
         }
-        let nowhere = slab_of(&vec![vec![1; 100]; 2], "[2001:db8::1]:9".parse().unwrap());
+        let nowhere = slab_of(&vec![vec![1; 100]; 2], nowhere());
         let run = slab_of(&vec![vec![2; 100]; 2], to);
         for _ in 1..MAX_REFUSALS {
             socket.transmit(&nowhere);
@@ -560,10 +566,8 @@ mod tests {
         assert_eq!(receive(&mut socket, &mut slab), 64);
         for i in 0..64 {
             let (bytes, from) = slab.datagram_mut(i);
-            assert_eq!(
-                (&*bytes, from),
-                (&*vec![i as u8; i * 20], peer.local_addr().unwrap())
-            );
+            assert_eq!(&*bytes, &*vec![i as u8; i * 20]);
+            assert_eq!(from.remote, peer.local_addr().unwrap());
         }
         assert_eq!(receive(&mut socket, &mut slab), 6);
         assert_eq!(slab.datagram(5), vec![69; 69 * 20]);
@@ -580,7 +584,8 @@ mod tests {
         let mut slab = ReceiveSlab::new(64);
         receive(&mut socket, &mut slab);
         let (bytes, from) = slab.datagram_mut(0);
-        assert_eq!((&*bytes, from), (&b"ping"[..], peer.local_addr().unwrap()));
+        assert_eq!(&*bytes, b"ping");
+        assert_eq!(from.remote, peer.local_addr().unwrap());
         socket.transmit(&slab_of(&[b"pong".to_vec()], from));
         assert_eq!(read(&peer, 1), [b"pong"]);
     }

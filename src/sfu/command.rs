@@ -1,7 +1,6 @@
 //! What the control half tells the packet half: facts agreed in SDP, reduced to what a packet needs.
 
-use std::net::SocketAddr;
-
+use super::path::Candidate;
 use super::worker::WorkerId;
 use super::{CloseReason, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 
@@ -281,8 +280,8 @@ pub struct ExtensionMap {
 /// the worker.
 #[derive(Debug, Clone)]
 pub struct LocalEndpoint {
-    /// Addresses announced as host candidates, best first.
-    pub candidates: Vec<SocketAddr>,
+    /// What is announced, best first.
+    pub candidates: Vec<Candidate>,
     /// Hash of our DTLS certificate.
     pub fingerprint: Fingerprint,
     /// The worker that new legs live at.

@@ -1,7 +1,8 @@
 //! Batches of datagrams on their way in and out. Plain memory: the sockets are in `net::udp`,
 //! the tests bring their own network.
 
-use std::net::SocketAddr;
+use super::MediaKind;
+use super::path::Path;
 
 /// Bytes per received datagram; longer ones are cut by the kernel and then fail authentication.
 pub const SLOT_LEN: usize = 2048;
@@ -16,7 +17,7 @@ const MAX_MESSAGE_LEN: usize = 65_000;
 #[derive(Debug)]
 pub struct ReceiveSlab {
     bytes: Vec<u8>,
-    entries: Vec<(usize, SocketAddr)>,
+    entries: Vec<(usize, Path)>,
     slots: usize,
 }
 
@@ -31,13 +32,13 @@ impl ReceiveSlab {
     }
 
     /// Copies a datagram in; drops it if the slab is full or it is longer than a slot.
-    pub fn push(&mut self, datagram: &[u8], from: SocketAddr) {
+    pub fn push(&mut self, datagram: &[u8], from: impl Into<Path>) {
         if self.entries.len() == self.slots || datagram.len() > SLOT_LEN {
             return;
         }
         let start = self.entries.len() * SLOT_LEN;
         self.bytes[start..start + datagram.len()].copy_from_slice(datagram);
-        self.entries.push((datagram.len(), from));
+        self.entries.push((datagram.len(), from.into()));
     }
 
     /// All slots, for a receive call to write into; announce what it wrote with [`Self::filled`].
@@ -46,7 +47,7 @@ impl ReceiveSlab {
     }
 
     /// Declares that the next slot holds a datagram of `len` bytes.
-    pub fn filled(&mut self, len: usize, from: SocketAddr) {
+    pub fn filled(&mut self, len: usize, from: Path) {
         debug_assert!(self.entries.len() < self.slots && len <= SLOT_LEN);
         self.entries.push((len, from));
     }
@@ -67,7 +68,7 @@ impl ReceiveSlab {
     }
 
     /// Datagram `index`, to be decrypted in place.
-    pub fn datagram_mut(&mut self, index: usize) -> (&mut [u8], SocketAddr) {
+    pub fn datagram_mut(&mut self, index: usize) -> (&mut [u8], Path) {
         let (len, from) = self.entries[index];
         let start = index * SLOT_LEN;
         (&mut self.bytes[start..start + len], from)
@@ -96,17 +97,31 @@ pub struct Message {
     pub len: usize,
     /// Bytes per datagram; equal to `len` when there is only one.
     pub segment: usize,
-    /// Destination.
-    pub to: SocketAddr,
+    /// Destination, reached by datagrams.
+    pub to: Path,
+}
+
+/// What leaves on a TCP connection: `len` bytes at `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// First byte in the slab.
+    pub offset: usize,
+    /// Bytes.
+    pub len: usize,
+    /// Destination, reached on a connection.
+    pub to: Path,
+    /// What it is of; `None` if it is not media.
+    pub kind: Option<MediaKind>,
 }
 
 /// Datagrams waiting to be sent, packed end to end so that runs for one destination leave as one
-/// segmented message.
+/// segmented message. What leaves over TCP lies between them.
 #[derive(Debug)]
 pub struct SendSlab {
     bytes: Vec<u8>,
     used: usize,
     messages: Vec<Message>,
+    frames: Vec<Frame>,
 }
 
 impl SendSlab {
@@ -116,6 +131,7 @@ impl SendSlab {
             bytes: vec![0; capacity],
             used: 0,
             messages: Vec::new(),
+            frames: Vec::new(),
         }
     }
 
@@ -135,11 +151,28 @@ impl SendSlab {
     }
 
     /// Makes the first `len` bytes of the free part a datagram for `to`.
-    pub fn commit(&mut self, len: usize, to: SocketAddr) {
+    pub fn commit(&mut self, len: usize, to: impl Into<Path>) {
+        self.commit_as(None, len, to.into());
+    }
+
+    /// Like [`Self::commit`], for a packet of media.
+    pub fn commit_media(&mut self, kind: MediaKind, len: usize, to: Path) {
+        self.commit_as(Some(kind), len, to);
+    }
+
+    fn commit_as(&mut self, kind: Option<MediaKind>, len: usize, to: Path) {
         let offset = self.used;
         self.used += len;
-        if let Some(last) = self.messages.last_mut()
+        if to.tcp().is_some() {
+            self.frames.push(Frame {
+                offset,
+                len,
+                to,
+                kind,
+            });
+        } else if let Some(last) = self.messages.last_mut()
             && last.to == to
+            && last.offset + last.len == offset
             && last.len % last.segment == 0
             && len <= last.segment
             && last.len / last.segment < MAX_SEGMENTS
@@ -166,24 +199,37 @@ impl SendSlab {
         &self.bytes
     }
 
-    /// What is to be sent.
+    /// What is to be sent as datagrams.
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// What is to be sent over TCP.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// Whether nothing is to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
     }
 
     /// Forgets what was sent.
     pub fn clear(&mut self) {
         self.used = 0;
         self.messages.clear();
+        self.frames.clear();
     }
 
-    /// The single datagrams, for a network that does not segment.
-    pub fn datagrams(&self) -> impl Iterator<Item = (&[u8], SocketAddr)> {
-        self.messages.iter().flat_map(|m| {
+    /// The single datagrams, then the frames, for a network that does not segment.
+    pub fn datagrams(&self) -> impl Iterator<Item = (&[u8], Path)> {
+        let datagrams = self.messages.iter().flat_map(|m| {
             self.bytes[m.offset..m.offset + m.len]
                 .chunks(m.segment)
                 .map(|d| (d, m.to))
-        })
+        });
+        let frames = self.frames.iter();
+        datagrams.chain(frames.map(|f| (&self.bytes[f.offset..f.offset + f.len], f.to)))
     }
 }
 
@@ -193,7 +239,7 @@ mod tests {
 
     fn commit(slab: &mut SendSlab, len: usize, port: u16) {
         slab.spare_mut()[..len].fill(len as u8);
-        slab.commit(len, SocketAddr::from(([127, 0, 0, 1], port)));
+        slab.commit(len, std::net::SocketAddr::from(([127, 0, 0, 1], port)));
     }
 
     #[test]

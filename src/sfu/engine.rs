@@ -5,7 +5,6 @@
 //! [`Engine::poll_handshake`].
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::command::{Command, EngineEvent};
@@ -17,6 +16,7 @@ use super::legs::Legs;
 use super::moment::Moment;
 use super::outlet::{Buffers, Outlet};
 use super::parcel::{Item, Parcel, Post};
+use super::path::Path;
 use super::publication::Refused;
 use super::stun::BindingRequest;
 use super::timers::Timers;
@@ -172,6 +172,16 @@ impl Engine {
         Some(input)
     }
 
+    /// Whether a leg is spoken to on this path.
+    pub fn knows(&self, path: &Path) -> bool {
+        self.core.legs.by_path(path).is_some()
+    }
+
+    /// Forgets a path that is no more: its leg goes on with another, if it has one.
+    pub fn lose(&mut self, path: Path) {
+        self.core.legs.lose(path);
+    }
+
     /// Totals since the start.
     pub fn counters(&self) -> Counters {
         Counters {
@@ -313,7 +323,7 @@ impl Core {
     fn datagram(
         &mut self,
         datagram: &mut [u8],
-        from: SocketAddr,
+        from: Path,
         slot: usize,
         via: Option<WorkerId>,
         at: &Moment,
@@ -328,7 +338,7 @@ impl Core {
         if first <= 3 {
             return self.check(datagram, from, via, at, outlet);
         }
-        let Some(leg) = self.legs.by_address(from) else {
+        let Some(leg) = self.legs.by_path(&from) else {
             // A datagram changes hands once.
             match via.is_none() && self.post.stray(datagram, from) {
                 true => self.counters.handed_on += 1,
@@ -357,7 +367,7 @@ impl Core {
     fn check(
         &mut self,
         datagram: &[u8],
-        from: SocketAddr,
+        from: Path,
         via: Option<WorkerId>,
         at: &Moment,
         outlet: &mut Outlet<'_>,
@@ -365,6 +375,8 @@ impl Core {
         let parsed = BindingRequest::parse(datagram);
         if let Some(request) = &parsed
             && via.is_none()
+            // A connection is with the worker that its first check named, and stays there.
+            && from.tcp().is_none()
             && self.legs.by_ufrag(request.local_ufrag()).is_none()
             && self.post.check(request.local_ufrag(), datagram, from)
         {
@@ -388,10 +400,10 @@ impl Core {
             outlet.plain(from, |out| request.write_role_conflict(pwd, out));
             return;
         }
-        outlet.plain(from, |out| request.write_success(from, pwd, out));
+        outlet.plain(from, |out| request.write_success(from.remote, pwd, out));
         match via {
             Some(worker) => self.post.note(worker, Item::Route(from)),
-            None => self.post.forget(from),
+            None => self.post.forget(&from),
         }
         let Some(transport) = self.legs.transport_mut(leg) else {
             return;
@@ -439,9 +451,9 @@ impl Core {
                 publication,
                 layers,
             } => self.want_keyframes(publication, layers, at, outlet),
-            Item::Route(address) => {
-                if self.legs.yield_address(address, at.now) {
-                    self.post.learn(address, from, at.now);
+            Item::Route(path) => {
+                if self.legs.yield_path(path, at.now) {
+                    self.post.learn(path, from, at.now);
                 }
             }
         }

@@ -1,10 +1,10 @@
 //! What waits for the control thread, and where its last words go.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use super::Leg;
 use super::handshake::HandshakeInput;
+use super::path::Path;
 use super::transport::Transport;
 
 /// Datagrams that may wait in all. When full, further ones are dropped: DTLS sends them again.
@@ -21,7 +21,7 @@ const MAX_FAREWELLS: usize = 64;
 pub(super) struct Handoff {
     queue: VecDeque<HandshakeInput>,
     datagrams: usize,
-    farewells: VecDeque<(Leg, SocketAddr)>,
+    farewells: VecDeque<(Leg, Path)>,
 }
 
 impl Handoff {
@@ -57,7 +57,7 @@ impl Handoff {
     }
 
     /// Where the good-bye of a forgotten leg goes; once.
-    pub(super) fn farewell(&mut self, leg: Leg) -> Option<SocketAddr> {
+    pub(super) fn farewell(&mut self, leg: Leg) -> Option<Path> {
         let index = self.farewells.iter().position(|(gone, _)| *gone == leg)?;
         self.farewells.remove(index).map(|(_, path)| path)
     }

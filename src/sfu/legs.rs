@@ -1,11 +1,11 @@
-//! All legs, and the ways to find one: by id, by ICE name, by address.
+//! All legs, and the ways to find one: by id, by ICE name, by path.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
 use super::command::{IceCredentials, MirrorConfig, PublicationConfig, SubscriptionConfig};
+use super::path::Path;
 use super::publication::Publication;
 use super::subscription::Subscription;
 use super::transport::{Checked, Transport};
@@ -18,7 +18,7 @@ pub(super) struct Legs {
     pub(super) publications: FxHashMap<PublicationId, Box<Publication>>,
     pub(super) subscriptions: FxHashMap<SubscriptionId, Box<Subscription>>,
     by_ufrag: FxHashMap<String, Leg>,
-    by_address: FxHashMap<SocketAddr, Leg>,
+    by_path: FxHashMap<Path, Leg>,
 }
 
 impl Legs {
@@ -137,9 +137,9 @@ impl Legs {
                 self.by_ufrag.remove(ufrag);
             }
         }
-        for address in transport.addresses() {
-            if self.by_address.get(&address) == Some(&leg) {
-                self.by_address.remove(&address);
+        for path in transport.paths() {
+            if self.by_path.get(&path) == Some(&leg) {
+                self.by_path.remove(&path);
             }
         }
     }
@@ -157,48 +157,54 @@ impl Legs {
         self.by_ufrag.get(ufrag).copied()
     }
 
-    /// The leg that owns an address.
-    pub(super) fn by_address(&self, address: SocketAddr) -> Option<Leg> {
-        self.by_address.get(&address).copied()
+    /// The leg that owns a path.
+    pub(super) fn by_path(&self, path: &Path) -> Option<Leg> {
+        self.by_path.get(path).copied()
     }
 
-    /// Whether an address belongs to another leg that is still there: a check from it is forged,
+    /// Whether a path belongs to another leg that is still there: a check on it is forged,
     /// or too early, and must not take the other leg's media away.
-    pub(super) fn is_taken(&self, address: SocketAddr, by: Leg, now: Instant) -> bool {
-        let owner = self.by_address(address).filter(|owner| *owner != by);
+    pub(super) fn is_taken(&self, path: Path, by: Leg, now: Instant) -> bool {
+        let owner = self.by_path(&path).filter(|owner| *owner != by);
         let owner = owner.and_then(|owner| self.transport(owner));
-        owner.is_some_and(|transport| transport.is_alive(address, now))
+        owner.is_some_and(|transport| transport.is_alive(path, now))
     }
 
-    /// Gives an address up to another worker, whose leg has proven to own it; false if a leg here
+    /// Gives a path up to another worker, whose leg has proven to own it; false if a leg here
     /// is alive there.
-    pub(super) fn yield_address(&mut self, address: SocketAddr, now: Instant) -> bool {
-        let Some(owner) = self.by_address(address) else {
+    pub(super) fn yield_path(&mut self, path: Path, now: Instant) -> bool {
+        let Some(owner) = self.by_path(&path) else {
             return true;
         };
-        let alive = |transport: &Transport| transport.is_alive(address, now);
+        let alive = |transport: &Transport| transport.is_alive(path, now);
         if self.transport(owner).is_some_and(alive) {
             return false;
         }
-        self.by_address.remove(&address);
-        if let Some(transport) = self.transport_mut(owner) {
-            transport.forget(address);
-        }
+        self.lose(path);
         true
     }
 
+    /// Forgets a path, whoever has it.
+    pub(super) fn lose(&mut self, path: Path) {
+        if let Some(owner) = self.by_path.remove(&path)
+            && let Some(transport) = self.transport_mut(owner)
+        {
+            transport.forget(path);
+        }
+    }
+
     /// Makes the maps agree with what a check changed.
-    pub(super) fn apply(&mut self, leg: Leg, from: SocketAddr, change: Checked) {
+    pub(super) fn apply(&mut self, leg: Leg, on: Path, change: Checked) {
         self.retire(leg, change.retired_ufrag);
         if let Some(lost) = change.lost {
-            self.by_address.remove(&lost);
+            self.by_path.remove(&lost);
         }
         if change.gained
-            && let Some(before) = self.by_address.insert(from, leg)
+            && let Some(before) = self.by_path.insert(on, leg)
             && let Some(transport) = self.transport_mut(before)
             && before != leg
         {
-            transport.forget(from);
+            transport.forget(on);
         }
     }
 

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod handshake;
 pub mod negotiator;
 pub mod parcel;
+pub mod path;
 pub mod sdp;
 pub mod shards;
 pub mod stun;

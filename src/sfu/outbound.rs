@@ -10,6 +10,7 @@ use super::moment::Moment;
 use super::nack::ResendLimit;
 use super::outlet::Outlet;
 use super::packet::{Extensions, Packet};
+use super::path::Path;
 use super::rewrite::{Incoming, Original, Rewriter};
 use crate::rtp::codec::vp8;
 use crate::rtp::extension::Element;
@@ -82,7 +83,7 @@ pub(super) enum Forwarded {
 
 /// The subscriber's side of everything that is not the track's own.
 pub(super) struct Way<'a, 'n> {
-    pub(super) to: std::net::SocketAddr,
+    pub(super) to: Path,
     pub(super) sealer: &'a mut Sealer,
     pub(super) downlink: &'a mut Downlink,
     /// Room to change a payload in.
@@ -491,9 +492,10 @@ impl OutboundTrack {
             ssrc: sent.ssrc,
             elements: &elements[..used],
         };
+        let to = (self.config.kind, way.to);
         let len = way
             .outlet
-            .rtp(&header, payload, sent.number, way.sealer, way.to);
+            .rtp(&header, payload, sent.number, way.sealer, to);
         way.downlink.sent(len, map.transport_cc.is_some(), at.now);
     }
 }

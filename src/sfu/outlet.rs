@@ -1,9 +1,9 @@
 //! Where datagrams leave: straight into the send slab, sent when it is full or the turn is over.
 
-use std::net::SocketAddr;
-
+use super::MediaKind;
 use super::counters::Traffic;
 use super::datagram::{SLOT_LEN, SendSlab, Transmit};
+use super::path::Path;
 use crate::rtp::header::{self, Outgoing};
 use crate::srtp::Sealer;
 use crate::srtp::mac::MacQueue;
@@ -71,7 +71,7 @@ impl Outlet<'_> {
         payload: &[u8],
         index: u64,
         sealer: &mut Sealer,
-        to: SocketAddr,
+        (kind, to): (MediaKind, Path),
     ) -> usize {
         self.make_room();
         let header_len = header.write(self.slab.spare_mut());
@@ -79,12 +79,12 @@ impl Outlet<'_> {
         let bytes = self.slab.bytes_mut();
         bytes[at] |= u8::from(self.pads) << 5;
         let len = sealer.seal_rtp(bytes, at, header_len, payload, index, self.macs);
-        self.slab.commit(len, to);
+        self.slab.commit_media(kind, len, to);
         len
     }
 
     /// Sends RTCP packets, whole ones together up to [`MAX_RTCP`] bytes per datagram.
-    pub(super) fn rtcp(&mut self, mut plain: &[u8], sealer: &mut Sealer, to: SocketAddr) {
+    pub(super) fn rtcp(&mut self, mut plain: &[u8], sealer: &mut Sealer, to: Path) {
         while !plain.is_empty() {
             let (datagram, rest) = plain.split_at(packets_len(plain));
             self.make_room();
@@ -97,7 +97,7 @@ impl Outlet<'_> {
     }
 
     /// Sends one datagram that `write` writes; nothing if it writes nothing.
-    pub(super) fn plain(&mut self, to: SocketAddr, write: impl FnOnce(&mut [u8]) -> usize) {
+    pub(super) fn plain(&mut self, to: Path, write: impl FnOnce(&mut [u8]) -> usize) {
         self.make_room();
         let len = write(self.slab.spare_mut());
         if len > 0 {
@@ -107,15 +107,10 @@ impl Outlet<'_> {
 
     /// Sends everything.
     pub(super) fn flush(&mut self) {
-        if self.slab.messages().is_empty() {
+        if self.slab.is_empty() {
             return;
         }
-        let sent = self
-            .slab
-            .messages()
-            .iter()
-            .map(|message| message.len as u64);
-        self.traffic.sent_bytes += sent.sum::<u64>();
+        self.traffic.sent_bytes += self.slab.position() as u64;
         self.macs.finish(self.slab.bytes_mut());
         self.net.transmit(self.slab);
         self.slab.clear();

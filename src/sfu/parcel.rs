@@ -5,7 +5,7 @@
 //! receiver reads it where it lies and gives it back empty.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::PublicationId;
 use super::datagram::ReceiveSlab;
 use super::packet::Packet;
+use super::path::{Path, Via};
 use super::worker::WorkerId;
 use crate::rtp::rtcp::report::SenderInfo;
 
@@ -29,10 +30,10 @@ const RESERVED: usize = 4;
 /// Notes per parcel that need no slot.
 const MAX_NOTES: usize = 256;
 
-/// Addresses of other workers' peers that are remembered before stale ones are looked for.
+/// Paths of other workers' peers that are remembered before stale ones are looked for.
 const MIN_ROUTES: usize = 1_024;
 
-/// How long an address is remembered without a check from it: as long as its leg would live
+/// How long a path is remembered without a check from it: as long as its leg would live
 /// (RFC 7675, 5.1). Each check renews it.
 const ROUTE_ALIVE: Duration = Duration::from_secs(30);
 
@@ -67,8 +68,8 @@ pub(super) enum Item {
         publication: PublicationId,
         layers: u8,
     },
-    /// Datagrams from this address are for the worker that sent this.
-    Route(SocketAddr),
+    /// Datagrams on this path are for the worker that sent this.
+    Route(Path),
 }
 
 impl Parcel {
@@ -99,7 +100,7 @@ pub(super) struct Post {
     #[expect(clippy::vec_box, reason = "they travel in these boxes")]
     free: Vec<Box<Parcel>>,
     ready: VecDeque<(WorkerId, Box<Parcel>)>,
-    routes: FxHashMap<SocketAddr, (WorkerId, Instant)>,
+    routes: FxHashMap<Path, (WorkerId, Instant)>,
     /// How many routes there may be before stale ones are looked for.
     max_routes: usize,
 }
@@ -124,12 +125,12 @@ impl Post {
     }
 
     /// Hands on an ICE check for a leg that is not here; whether it was.
-    pub(super) fn check(&mut self, ufrag: &str, bytes: &[u8], from: SocketAddr) -> bool {
+    pub(super) fn check(&mut self, ufrag: &str, bytes: &[u8], from: Path) -> bool {
         WorkerId::of_ufrag(ufrag).is_some_and(|owner| self.datagram(owner, bytes, from))
     }
 
-    /// Hands on anything else from an address that is no leg's here; whether it was.
-    pub(super) fn stray(&mut self, bytes: &[u8], from: SocketAddr) -> bool {
+    /// Hands on anything else on a path that is no leg's here; whether it was.
+    pub(super) fn stray(&mut self, bytes: &[u8], from: Path) -> bool {
         let Some((owner, _)) = self.routes.get(&from).copied() else {
             return false;
         };
@@ -137,7 +138,7 @@ impl Post {
     }
 
     /// Copies a datagram; nothing if the way is full.
-    fn datagram(&mut self, owner: WorkerId, bytes: &[u8], from: SocketAddr) -> bool {
+    fn datagram(&mut self, owner: WorkerId, bytes: &[u8], from: Path) -> bool {
         let Some(parcel) = self.parcel(owner, 0, Parcel::has_slot) else {
             return false;
         };
@@ -227,27 +228,29 @@ impl Post {
         self.free.push(parcel);
     }
 
-    /// Remembers that an address belongs to another worker's peer.
-    pub(super) fn learn(&mut self, address: SocketAddr, owner: WorkerId, now: Instant) {
-        if self.routes.len() >= self.max_routes && !self.routes.contains_key(&address) {
+    /// Remembers that a path belongs to another worker's peer.
+    pub(super) fn learn(&mut self, path: Path, owner: WorkerId, now: Instant) {
+        if self.routes.len() >= self.max_routes && !self.routes.contains_key(&path) {
             let alive = |at: Instant| now.saturating_duration_since(at) < ROUTE_ALIVE;
             self.routes.retain(|_, (_, at)| alive(*at));
             self.max_routes = MIN_ROUTES.max(2 * self.routes.len());
         }
-        self.routes.insert(address, (owner, now));
+        self.routes.insert(path, (owner, now));
     }
 
-    /// Forgets that an address belongs to another worker's peer.
-    pub(super) fn forget(&mut self, address: SocketAddr) {
+    /// Forgets that a path belongs to another worker's peer.
+    pub(super) fn forget(&mut self, path: &Path) {
         if !self.routes.is_empty() {
-            self.routes.remove(&address);
+            self.routes.remove(path);
         }
     }
 }
 
 /// The sender of what has none.
-const NOWHERE: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+const NOWHERE: Path = Path {
+    remote: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+    via: Via::Udp(None),
+};
 
 #[cfg(test)]
 mod tests {
@@ -259,17 +262,17 @@ mod tests {
         (all.next().unwrap(), all.next().unwrap())
     }
 
-    fn address(port: u16) -> SocketAddr {
-        ([192, 0, 2, 1], port).into()
+    fn path(port: u16) -> Path {
+        SocketAddr::from(([192, 0, 2, 1], port)).into()
     }
 
     #[test]
     fn a_check_goes_to_the_worker_that_its_ufrag_names() {
         let (me, other) = workers();
         let mut post = Post::new(me, 2);
-        assert!(post.check("1abc", b"check", address(1)));
-        assert!(!post.check("0abc", b"check", address(1)), "that is me");
-        assert!(!post.check("2abc", b"check", address(1)), "there is none");
+        assert!(post.check("1abc", b"check", path(1)));
+        assert!(!post.check("0abc", b"check", path(1)), "that is me");
+        assert!(!post.check("2abc", b"check", path(1)), "there is none");
         let (to, parcel) = post.poll().unwrap();
         assert_eq!((to, parcel.sender()), (other, me));
         assert_eq!(parcel.slab.datagram(0), b"check");
@@ -280,15 +283,15 @@ mod tests {
     fn a_way_is_bounded_and_opens_again_when_parcels_come_back() {
         let (me, other) = workers();
         let mut post = Post::new(me, 2);
-        post.learn(address(1), other, Clock::system().epoch().instant);
-        let taken = (0..10_000).filter(|_| post.stray(b"x", address(1))).count();
+        post.learn(path(1), other, Clock::system().epoch().instant);
+        let taken = (0..10_000).filter(|_| post.stray(b"x", path(1))).count();
         assert_eq!(taken, MAX_UNDER_WAY * SLOTS);
         let mut parcels: Vec<_> = std::iter::from_fn(|| post.poll()).collect();
         assert_eq!(parcels.len(), MAX_UNDER_WAY);
-        assert!(!post.stray(b"x", address(1)));
+        assert!(!post.stray(b"x", path(1)));
         let (_, parcel) = parcels.pop().unwrap();
         post.take_back(other, parcel);
-        assert!(post.stray(b"x", address(1)));
+        assert!(post.stray(b"x", path(1)));
         assert_eq!(post.free.len(), 0);
     }
 
@@ -298,11 +301,11 @@ mod tests {
         let mut post = Post::new(me, 2);
         let start = Clock::system().epoch().instant;
         for port in 0..MIN_ROUTES as u16 {
-            post.learn(address(port), other, start);
+            post.learn(path(port), other, start);
         }
-        post.learn(address(u16::MAX), other, start + ROUTE_ALIVE);
+        post.learn(path(u16::MAX), other, start + ROUTE_ALIVE);
         assert_eq!(post.routes.len(), 1);
-        assert!(!post.stray(b"x", address(1)));
-        assert!(post.stray(b"x", address(u16::MAX)));
+        assert!(!post.stray(b"x", path(1)));
+        assert!(post.stray(b"x", path(u16::MAX)));
     }
 }

@@ -1,11 +1,11 @@
 //! One leg's way through the network: ICE state, selected path, SRTP.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::command::{Fingerprint, IceCredentials, TransportConfig};
 use super::handshake::SrtpKeys;
+use super::path::Path;
 use super::stun::BindingRequest;
 use super::timers::Armed;
 use crate::srtp::{Opener, Sealer};
@@ -13,11 +13,11 @@ use crate::srtp::{Opener, Sealer};
 /// How long a leg lives without an authenticated check (RFC 7675, 5.1).
 const CONSENT: Duration = Duration::from_secs(30);
 
-/// How long a path without checks keeps its address and its selection against another that does
+/// How long a path without checks stays its leg's, and selected, against another that does
 /// not claim nomination. Browsers check every 2.5 s or more often.
 const PATH_ALIVE: Duration = Duration::from_secs(8);
 
-/// Addresses one leg may be spoken to at; the one unused for the longest time makes room.
+/// Paths of one leg; the one without a check for the longest time makes room.
 const MAX_PATHS: usize = 8;
 
 /// The network side of one leg.
@@ -27,8 +27,8 @@ pub(super) struct Transport {
     /// Credentials from before a restart, good until a check uses the new ones.
     retiring: Option<IceCredentials>,
     pub(super) fingerprint: Arc<Fingerprint>,
-    paths: Vec<Path>,
-    selected: Option<SocketAddr>,
+    paths: Vec<CheckedPath>,
+    selected: Option<Path>,
     /// Last authenticated check, or the creation.
     consent_at: Instant,
     pub(super) srtp: Option<Srtp>,
@@ -42,8 +42,8 @@ pub(super) struct Transport {
 }
 
 #[derive(Debug)]
-struct Path {
-    address: SocketAddr,
+struct CheckedPath {
+    path: Path,
     checked_at: Instant,
 }
 
@@ -65,10 +65,10 @@ impl std::fmt::Debug for Srtp {
 /// What an authenticated check changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Checked {
-    /// This address now belongs to the leg.
+    /// This path now belongs to the leg.
     pub(super) gained: bool,
     /// This one does no longer.
-    pub(super) lost: Option<SocketAddr>,
+    pub(super) lost: Option<Path>,
     /// This local name is no longer in use.
     pub(super) retired_ufrag: Option<String>,
 }
@@ -91,18 +91,18 @@ impl Transport {
     }
 
     /// Where to send.
-    pub(super) fn path(&self) -> Option<SocketAddr> {
+    pub(super) fn path(&self) -> Option<Path> {
         self.selected
     }
 
     /// Where to send media, and what seals it.
-    pub(super) fn outgoing(&mut self) -> Option<(SocketAddr, &mut Sealer)> {
+    pub(super) fn outgoing(&mut self) -> Option<(Path, &mut Sealer)> {
         Some((self.selected?, &mut self.srtp.as_mut()?.sealer))
     }
 
-    /// The addresses that answered checks.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.paths.iter().map(|path| path.address)
+    /// The paths on which checks came.
+    pub(super) fn paths(&self) -> impl Iterator<Item = Path> {
+        self.paths.iter().map(|known| known.path)
     }
 
     /// The local names that checks may use.
@@ -127,7 +127,7 @@ impl Transport {
         &mut self,
         local_ufrag: &str,
         nominates: bool,
-        from: SocketAddr,
+        on: Path,
         now: Instant,
     ) -> Checked {
         let mut change = Checked::default();
@@ -135,49 +135,49 @@ impl Transport {
             change.retired_ufrag = self.retiring.take().map(|ice| ice.local_ufrag);
         }
         self.consent_at = now;
-        match self.paths.iter_mut().find(|path| path.address == from) {
-            Some(path) => path.checked_at = now,
+        match self.paths.iter_mut().find(|known| known.path == on) {
+            Some(known) => known.checked_at = now,
             None => {
                 change.gained = true;
                 change.lost = self.make_room();
-                self.paths.push(Path {
-                    address: from,
+                self.paths.push(CheckedPath {
+                    path: on,
                     checked_at: now,
                 });
             }
         }
-        if nominates || !self.selected.is_some_and(|at| self.is_alive(at, now)) {
-            self.selected = Some(from);
+        if nominates || !self.selected.is_some_and(|path| self.is_alive(path, now)) {
+            self.selected = Some(on);
         }
         change
     }
 
-    /// Whether checks still come from this address.
-    pub(super) fn is_alive(&self, address: SocketAddr, now: Instant) -> bool {
-        self.paths.iter().any(|path| {
-            path.address == address && now.saturating_duration_since(path.checked_at) < PATH_ALIVE
+    /// Whether checks still come on this path.
+    pub(super) fn is_alive(&self, path: Path, now: Instant) -> bool {
+        self.paths.iter().any(|known| {
+            known.path == path && now.saturating_duration_since(known.checked_at) < PATH_ALIVE
         })
     }
 
-    /// Gives up an address, as another leg has proven to own it now.
-    pub(super) fn forget(&mut self, address: SocketAddr) {
-        self.paths.retain(|path| path.address != address);
-        if self.selected == Some(address) {
-            let best = self.paths.iter().max_by_key(|path| path.checked_at);
-            self.selected = best.map(|path| path.address);
+    /// Gives up a path: another leg has proven to own it now, or its connection is closed.
+    pub(super) fn forget(&mut self, path: Path) {
+        self.paths.retain(|known| known.path != path);
+        if self.selected == Some(path) {
+            let best = self.paths.iter().max_by_key(|known| known.checked_at);
+            self.selected = best.map(|known| known.path);
         }
     }
 
-    fn make_room(&mut self) -> Option<SocketAddr> {
+    fn make_room(&mut self) -> Option<Path> {
         if self.paths.len() < MAX_PATHS {
             return None;
         }
         let others = self
             .paths
             .iter()
-            .filter(|path| Some(path.address) != self.selected);
-        let oldest = others.min_by_key(|path| path.checked_at)?.address;
-        self.paths.retain(|path| path.address != oldest);
+            .filter(|known| Some(known.path) != self.selected);
+        let oldest = others.min_by_key(|known| known.checked_at)?.path;
+        self.paths.retain(|known| known.path != oldest);
         Some(oldest)
     }
 
@@ -219,6 +219,8 @@ impl Transport {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::net::SocketAddr;
+
     use super::super::command::FingerprintAlgorithm;
     use super::*;
     use crate::clock::Clock;
@@ -237,8 +239,8 @@ pub(super) mod tests {
         }
     }
 
-    fn address(port: u16) -> SocketAddr {
-        ([192, 0, 2, 1], port).into()
+    fn path(port: u16) -> Path {
+        SocketAddr::from(([192, 0, 2, 1], port)).into()
     }
 
     fn transport() -> (Transport, Instant) {
@@ -249,35 +251,35 @@ pub(super) mod tests {
     #[test]
     fn the_first_check_selects_and_nomination_moves() {
         let (mut transport, now) = transport();
-        assert!(transport.checked("one", false, address(1), now).gained);
-        assert_eq!(transport.path(), Some(address(1)));
-        transport.checked("one", false, address(2), now);
-        assert_eq!(transport.path(), Some(address(1)));
-        transport.checked("one", true, address(2), now);
-        assert_eq!(transport.path(), Some(address(2)));
+        assert!(transport.checked("one", false, path(1), now).gained);
+        assert_eq!(transport.path(), Some(path(1)));
+        transport.checked("one", false, path(2), now);
+        assert_eq!(transport.path(), Some(path(1)));
+        transport.checked("one", true, path(2), now);
+        assert_eq!(transport.path(), Some(path(2)));
     }
 
     #[test]
     fn a_silent_path_gives_way_without_nomination() {
         let (mut transport, now) = transport();
-        transport.checked("one", true, address(1), now);
+        transport.checked("one", true, path(1), now);
         let later = now + PATH_ALIVE;
-        transport.checked("one", false, address(2), later);
-        assert_eq!(transport.path(), Some(address(2)));
+        transport.checked("one", false, path(2), later);
+        assert_eq!(transport.path(), Some(path(2)));
     }
 
     #[test]
     fn addresses_are_bounded_and_the_selected_one_stays() {
         let (mut transport, now) = transport();
-        transport.checked("one", true, address(1), now);
+        transport.checked("one", true, path(1), now);
         let mut lost = Vec::new();
         for port in 2..20 {
             let at = now + Duration::from_millis(port.into());
-            lost.extend(transport.checked("one", false, address(port), at).lost);
+            lost.extend(transport.checked("one", false, path(port), at).lost);
         }
-        assert_eq!(transport.addresses().count(), MAX_PATHS);
+        assert_eq!(transport.paths().count(), MAX_PATHS);
         assert_eq!(lost.len(), 19 - MAX_PATHS);
-        assert!(!lost.contains(&address(1)));
+        assert!(!lost.contains(&path(1)));
     }
 
     #[test]
@@ -285,12 +287,10 @@ pub(super) mod tests {
         let (mut transport, now) = transport();
         assert_eq!(transport.restart(config("two").ice, now), None);
         assert_eq!(
-            transport
-                .checked("one", true, address(1), now)
-                .retired_ufrag,
+            transport.checked("one", true, path(1), now).retired_ufrag,
             None
         );
-        let change = transport.checked("two", true, address(1), now);
+        let change = transport.checked("two", true, path(1), now);
         assert_eq!(change.retired_ufrag.as_deref(), Some("one"));
         assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["two"]);
     }

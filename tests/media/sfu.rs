@@ -11,6 +11,7 @@ use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::sfu::dtls::{Certificate, Handshakes};
 use parlor::sfu::engine::Engine;
 use parlor::sfu::negotiator::Negotiator;
+use parlor::sfu::path::Candidate;
 use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Event, Request};
 
@@ -36,7 +37,7 @@ struct Port<'a> {
 impl Transmit for Port<'_> {
     fn transmit(&mut self, slab: &SendSlab) {
         for (datagram, to) in slab.datagrams() {
-            self.net.send(self.now, self.addr, to, datagram);
+            self.net.send(self.now, self.addr, to.remote, datagram);
         }
     }
 }
@@ -46,7 +47,7 @@ impl Sfu {
         let mut entropy = Entropy::from_seed(seed);
         let certificate = Certificate::generate().unwrap();
         let local = LocalEndpoint {
-            candidates: vec![addr],
+            candidates: vec![Candidate::Udp(addr)],
             fingerprint: certificate.fingerprint(),
             worker: WorkerId::default(),
         };

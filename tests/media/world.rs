@@ -43,7 +43,7 @@ impl Transmit for Net {
     fn transmit(&mut self, slab: &SendSlab) {
         let datagrams = slab.datagrams();
         self.sent
-            .extend(datagrams.map(|(bytes, to)| (bytes.to_vec(), to)));
+            .extend(datagrams.map(|(bytes, to)| (bytes.to_vec(), to.remote)));
     }
 }
 

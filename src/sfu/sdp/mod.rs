@@ -11,7 +11,7 @@ pub use parse::SdpError;
 
 use super::MediaKind;
 use super::command::Fingerprint;
-use std::net::SocketAddr;
+use super::path::Candidate;
 
 /// An offer or an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,7 +52,7 @@ pub struct Section {
     /// `a=setup`.
     pub setup: Option<Setup>,
     /// `a=candidate`, only written: a lite agent does not need the peer's (RFC 8445, 2.5).
-    pub candidates: Vec<SocketAddr>,
+    pub candidates: Vec<Candidate>,
     /// `a=rtcp-mux`.
     pub rtcp_mux: bool,
     /// `a=rtcp-rsize`.

@@ -1,10 +1,11 @@
 //! Model to text: the lines a browser needs, in the order browsers use.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::{Format, Section, SessionDescription};
 use crate::sfu::command::{Fingerprint, FingerprintAlgorithm};
+use crate::sfu::path::Candidate;
 
 impl fmt::Display for SessionDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,8 +69,8 @@ impl Section {
     }
 
     fn transport(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, address) in self.candidates.iter().enumerate() {
-            candidate(f, index, *address)?;
+        for (index, announced) in self.candidates.iter().enumerate() {
+            candidate(f, index, *announced)?;
         }
         if !self.candidates.is_empty() {
             f.write_str("a=end-of-candidates\r\n")?;
@@ -154,19 +155,30 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// A host candidate of component 1 (RFC 8839, 5.1). Earlier ones are preferred: the local
-/// preference counts down. Each has a foundation of its own (RFC 8445, 5.1.1.3).
-fn candidate(f: &mut fmt::Formatter<'_>, index: usize, address: SocketAddr) -> fmt::Result {
-    /// Type preference of host candidates (RFC 8445, 5.1.2.2).
+/// A host candidate of component 1 (RFC 8839, 5.1; RFC 6544, 4.5). Earlier ones are preferred: the
+/// local preference counts down. Each has a foundation of its own (RFC 8445, 5.1.1.3).
+fn candidate(f: &mut fmt::Formatter<'_>, index: usize, announced: Candidate) -> fmt::Result {
+    /// Type preferences: of host candidates (RFC 8445, 5.1.2.2), and for TCP one that even a
+    /// client's reflexive UDP candidates exceed (RFC 6544, 4.2).
     const HOST: u32 = 126;
-    let local = 65_535_u32.saturating_sub(u32::try_from(index).unwrap_or(u32::MAX));
-    let priority = (HOST << 24) | (local << 8) | (256 - 1);
+    const TCP_HOST: u32 = 90;
+    /// What passive TCP adds to the local preference: a direction preference of 4 (RFC 6544, 4.2).
+    const PASSIVE: u32 = 4 << 13;
+    let later = u32::try_from(index).unwrap_or(u32::MAX);
+    let (transport, preference, local, address, suffix) = match announced {
+        Candidate::Udp(at) => ("udp", HOST, 65_535_u32.saturating_sub(later), at, ""),
+        Candidate::Tcp(at) => {
+            let local = PASSIVE + 8_191_u32.saturating_sub(later);
+            ("tcp", TCP_HOST, local, at, " tcptype passive")
+        }
+    };
+    let priority = (preference << 24) | (local << 8) | (256 - 1);
     // An IPv4 address in IPv6 clothes would not match the client's family.
     let ip: IpAddr = address.ip().to_canonical();
     let (foundation, port) = (index + 1, address.port());
     write!(
         f,
-        "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host\r\n"
+        "a=candidate:{foundation} 1 {transport} {priority} {ip} {port} typ host{suffix}\r\n"
     )
 }
 
@@ -181,9 +193,10 @@ mod tests {
             protocol: "UDP/TLS/RTP/SAVPF".into(),
             format_list: "0".into(),
             candidates: vec![
-                "203.0.113.7:4000".parse().unwrap(),
-                "[2001:db8::7]:4000".parse().unwrap(),
-                "[::ffff:192.0.2.1]:4001".parse().unwrap(),
+                Candidate::Udp("203.0.113.7:4000".parse().unwrap()),
+                Candidate::Udp("[2001:db8::7]:4000".parse().unwrap()),
+                Candidate::Udp("[::ffff:192.0.2.1]:4001".parse().unwrap()),
+                Candidate::Tcp("203.0.113.7:443".parse().unwrap()),
             ],
             ..Section::default()
         };
@@ -195,6 +208,7 @@ mod tests {
                 "a=candidate:1 1 udp 2130706431 203.0.113.7 4000 typ host",
                 "a=candidate:2 1 udp 2130706175 2001:db8::7 4000 typ host",
                 "a=candidate:3 1 udp 2130705919 192.0.2.1 4001 typ host",
+                "a=candidate:4 1 tcp 1520434431 203.0.113.7 443 typ host tcptype passive",
                 "a=end-of-candidates",
             ]
         );

@@ -13,6 +13,7 @@ use crate::sfu::command::{
     Codec, Fingerprint, FingerprintAlgorithm, IceCredentials, InboundTrackConfig,
     PublicationConfig, Simulcast, SubscriptionConfig,
 };
+use crate::sfu::path::Candidate;
 use crate::sfu::sdp::{Direction, RidDirection, SessionDescription, Setup};
 use crate::sfu::worker::WorkerId;
 
@@ -40,8 +41,8 @@ impl Sfu {
     fn new() -> Self {
         let local = LocalEndpoint {
             candidates: vec![
-                "203.0.113.7:4000".parse().unwrap(),
-                "[2001:db8::7]:4000".parse().unwrap(),
+                Candidate::Udp("203.0.113.7:4000".parse().unwrap()),
+                Candidate::Udp("[2001:db8::7]:4000".parse().unwrap()),
             ],
             fingerprint: Fingerprint {
                 algorithm: FingerprintAlgorithm::Sha256,
