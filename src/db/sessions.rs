@@ -2,6 +2,7 @@
 
 use super::{Db, DbError};
 use crate::model::id::{ProjectId, SessionId};
+use crate::model::resolution::Resolution;
 use crate::model::session::{ArchiveMode, MediaMode, Session};
 
 /// The table of sessions.
@@ -37,7 +38,7 @@ impl<'a> Sessions<'a> {
             .bind(session.media_mode.word())
             .bind(session.archive_mode.word())
             .bind(&session.archive_name)
-            .bind(&session.archive_resolution)
+            .bind(session.archive_resolution.map(Resolution::word))
             .bind(&session.location)
             .bind(session.e2ee)
             .bind(session.max_connections.map(i64::from))
@@ -122,7 +123,7 @@ impl TryFrom<Row> for Session {
             archive_mode: ArchiveMode::from_word(&row.archive_mode)
                 .ok_or(corrupt("archive mode"))?,
             archive_name: row.archive_name,
-            archive_resolution: row.archive_resolution,
+            archive_resolution: resolution(row.archive_resolution.as_deref())?,
             location: row.location,
             e2ee: row.e2ee != 0,
             max_connections: super::limit(row.max_connections)?,
@@ -130,4 +131,9 @@ impl TryFrom<Row> for Session {
             created_at_ms: row.created_at,
         })
     }
+}
+
+fn resolution(stored: Option<&str>) -> Result<Option<Resolution>, DbError> {
+    let known = |word| Resolution::from_word(word).ok_or(DbError::Corrupt("resolution"));
+    stored.map(known).transpose()
 }

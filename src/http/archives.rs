@@ -1,66 +1,79 @@
 //! Archives (`protocol/rest.md`, 11 and 12). What is asked for is checked; recording itself is not
 //! there yet.
 
-use std::convert::Infallible;
-
 use serde::Deserialize;
 
-use super::body::{Body, Query};
+use super::body::{Asked, Body, Query};
 use super::error::ApiError;
+use super::later::{Answer, later};
 use super::layout::Layout;
+use super::start::{Start, Starts};
 use super::target::{Caller, PathId};
 use super::values::{
-    Paging, Resolution, SelectStream, StreamMode, Text, Uri, Web, Within, invalid, something, yes,
+    OfSession, Paging, SelectStream, StreamMode, Text, Within, invalid, something, yes,
 };
 use crate::model::id::SessionId;
+use crate::model::resolution::Resolution;
 
-/// What the operations here answer, until they can do what they are asked.
-type Answer = Result<Infallible, ApiError>;
-
-const LATER: Answer = Err(ApiError::Unsupported("Archiving"));
+const LATER: Answer = later("Archiving");
 
 /// The body of `POST …/archive`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "parsed is checked; recording will read the rest")]
-pub struct Start {
-    session_id: SessionId,
+pub struct Archive {
+    /// The session to record.
+    pub session_id: SessionId,
+    /// What to call the archive.
     #[serde(default)]
-    name: String,
+    pub name: String,
+    /// Record sound.
     #[serde(default = "yes")]
-    has_audio: bool,
+    pub has_audio: bool,
+    /// Record pictures.
     #[serde(default = "yes")]
-    has_video: bool,
+    pub has_video: bool,
+    /// One file, or one for each stream.
     #[serde(default)]
-    output_mode: OutputMode,
-    resolution: Option<Resolution>,
+    pub output_mode: OutputMode,
+    /// How large the composed pictures are.
+    pub resolution: Option<Resolution>,
+    /// How the recorded streams are chosen.
     #[serde(default)]
-    stream_mode: StreamMode,
-    layout: Option<Layout>,
-    multi_archive_tag: Option<String>,
-    /// Bits per second.
-    max_bitrate: Option<Within<100_000, 6_000_000>>,
-    quantization_parameter: Option<Within<15, 40>>,
+    pub stream_mode: StreamMode,
+    /// How the composed pictures are arranged.
+    pub layout: Option<Layout>,
+    /// Tells apart the archives that a session has at a time.
+    pub multi_archive_tag: Option<String>,
+    /// Bits per second of the composed pictures.
+    pub max_bitrate: Option<Within<100_000, 6_000_000>>,
+    /// Quality of the composed pictures instead of a bit rate; less is better.
+    pub quantization_parameter: Option<Within<15, 40>>,
+    /// Write down what is said.
     #[serde(default)]
-    has_transcription: bool,
-    transcription_properties: Option<Transcription>,
+    pub has_transcription: bool,
+    /// How.
+    pub transcription_properties: Option<Transcription>,
 }
 
 /// One file, or one for each stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum OutputMode {
+pub enum OutputMode {
+    /// All streams in one picture.
     #[default]
     Composed,
+    /// Each stream as it came.
     Individual,
 }
 
+/// How what is said is written down.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(dead_code, reason = "parsed is checked; transcribing will read it")]
-struct Transcription {
-    primary_language_code: Text<2, 35>,
-    has_summary: bool,
+pub struct Transcription {
+    /// The language, as in BCP 47.
+    pub primary_language_code: Text<2, 35>,
+    /// Sum it up as well.
+    pub has_summary: bool,
 }
 
 impl Default for Transcription {
@@ -72,8 +85,13 @@ impl Default for Transcription {
     }
 }
 
-impl Start {
-    /// The rules between the members.
+impl Starts for Archive {
+    fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+}
+
+impl Asked for Archive {
     fn check(&self) -> Result<(), ApiError> {
         something(self.has_audio, self.has_video)?;
         if let Some(layout) = &self.layout {
@@ -103,17 +121,13 @@ impl Start {
 }
 
 /// `POST …/archive`.
-pub async fn start(caller: Caller, Body(asked): Body<Start>) -> Answer {
-    asked.check()?;
-    caller.media_session(&asked.session_id).await?;
-    if caller.connections(&asked.session_id).await?.is_empty() {
-        return Err(invalid("No clients are connected to the session"));
-    }
+pub async fn start(start: Start<Archive>) -> Answer {
+    start.somebody().await?;
     LATER
 }
 
 /// `GET …/archive`.
-pub async fn list(_: Caller, _: Query<Paging>) -> Answer {
+pub async fn list(_: Caller, _: Query<Paging>, _: Query<OfSession>) -> Answer {
     LATER
 }
 
@@ -138,98 +152,11 @@ pub async fn layout(_: Caller, _: PathId) -> Answer {
 }
 
 /// `PUT …/archive/{id}/layout`.
-pub async fn set_layout(_: Caller, _: PathId, Body(layout): Body<Layout>) -> Answer {
-    layout.check()?;
+pub async fn set_layout(_: Caller, _: PathId, _: Body<Layout>) -> Answer {
     LATER
 }
 
 /// `PATCH …/archive/{id}/streams`. One SDK removes streams from broadcasts here.
-pub async fn select_stream(_: Caller, _: PathId, Body(asked): Body<SelectStream>) -> Answer {
-    asked.check()?;
-    LATER
-}
-
-/// The body of `PUT …/archive/storage`: where finished archives go.
-#[derive(Debug, Deserialize)]
-pub struct Storage {
-    #[serde(rename = "type")]
-    kind: StorageKind,
-    #[serde(default)]
-    config: StorageConfig,
-    #[serde(default, rename = "fallback")]
-    _fallback: Fallback,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum StorageKind {
-    S3,
-    Azure,
-    /// On this machine; ours.
-    Local,
-}
-
-/// What happens to an archive that cannot be uploaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Fallback {
-    #[default]
-    None,
-    Opentok,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct StorageConfig {
-    access_key: String,
-    secret_key: String,
-    bucket: String,
-    #[serde(rename = "endpoint")]
-    _endpoint: Option<Uri<Web>>,
-    account_name: String,
-    account_key: String,
-    container: String,
-    #[serde(rename = "domain")]
-    _domain: Option<String>,
-}
-
-impl std::fmt::Debug for StorageConfig {
-    /// Nothing of it: it holds keys.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StorageConfig").finish_non_exhaustive()
-    }
-}
-
-impl Storage {
-    fn check(&self) -> Result<(), ApiError> {
-        let config = &self.config;
-        let needed: &[(&str, &String)] = match self.kind {
-            StorageKind::S3 => &[
-                ("accessKey", &config.access_key),
-                ("secretKey", &config.secret_key),
-                ("bucket", &config.bucket),
-            ],
-            StorageKind::Azure => &[
-                ("accountName", &config.account_name),
-                ("accountKey", &config.account_key),
-                ("container", &config.container),
-            ],
-            StorageKind::Local => &[],
-        };
-        match needed.iter().find(|(_, value)| value.is_empty()) {
-            Some((name, _)) => Err(ApiError::Invalid(format!("config.{name} is missing"))),
-            None => Ok(()),
-        }
-    }
-}
-
-/// `PUT …/archive/storage`.
-pub async fn set_storage(_: Caller, Body(asked): Body<Storage>) -> Answer {
-    asked.check()?;
-    LATER
-}
-
-/// `DELETE …/archive/storage`.
-pub async fn delete_storage(_: Caller) -> Answer {
+pub async fn select_stream(_: Caller, _: PathId, _: Body<SelectStream>) -> Answer {
     LATER
 }

@@ -1,11 +1,12 @@
 //! Who calls: the project whose secret signed the request (`protocol/rest.md`, section 2).
 
-use axum::extract::{FromRef, FromRequestParts, RawPathParams};
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::error::ApiError;
 use super::rate::Rates;
+use super::target::segment;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::model::id::ProjectId;
@@ -26,7 +27,7 @@ const SKEW_S: i64 = 60;
 const MAX_LIFETIME_S: i64 = 300 + 30;
 
 /// Name of the path parameter that must be the caller's key, on routes that have one.
-const PATH_KEY: &str = "api_key";
+pub(super) const PATH_KEY: &str = "api_key";
 
 /// The project that makes this request. Extracting it fails with 403, for whatever reason.
 #[derive(Debug, Clone)]
@@ -61,7 +62,7 @@ where
         if project.status == ProjectStatus::Suspended {
             return Err(SUSPENDED);
         }
-        match path_key(parts, state).await {
+        match segment(parts, PATH_KEY).await {
             Some(key) if key != project.id.to_string() => Err(OTHER_PROJECT),
             _ if !policy.rates.take(project.id, clock.now()) => Err(ApiError::TooManyRequests),
             _ => Ok(Self(project)),
@@ -180,12 +181,4 @@ fn check_token<'a>(
         && claims.exp.0 > now_unix_s
         && lifetime_s <= MAX_LIFETIME_S;
     if good { Ok(()) } else { Err(INVALID) }
-}
-
-async fn path_key<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<String> {
-    let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
-    params
-        .iter()
-        .find(|(name, _)| *name == PATH_KEY)
-        .map(|(_, value)| value.to_owned())
 }

@@ -1,74 +1,102 @@
 //! Live output (`protocol/rest.md`, 13). What is asked for is checked; sending itself is not there
 //! yet.
 
-use std::convert::Infallible;
+use std::fmt;
 
 use serde::Deserialize;
 
-use super::body::{Body, Query};
+use super::body::{Asked, Body, Query};
 use super::error::ApiError;
+use super::later::{Answer, later};
 use super::layout::Layout;
+use super::start::{Start, Starts};
 use super::target::{Caller, PathId};
 use super::values::{
-    Paging, Resolution, Rtmp, SelectStream, StreamMode, Text, Uri, Within, invalid, something, yes,
+    OfSession, Paging, Rtmp, SelectStream, StreamMode, Text, Uri, Within, invalid, something, yes,
 };
 use crate::model::id::SessionId;
+use crate::model::resolution::Resolution;
 
 /// RTMP servers that one broadcast goes to, at most (`protocol/rest.md`, 22).
 const MAX_RTMP: usize = 5;
 
-/// What the operations here answer, until they can do what they are asked.
-type Answer = Result<Infallible, ApiError>;
-
-const LATER: Answer = Err(ApiError::Unsupported("Broadcasting"));
+const LATER: Answer = later("Broadcasting");
 
 /// The body of `POST …/broadcast`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "parsed is checked; sending will read the rest")]
-pub struct Start {
-    session_id: SessionId,
-    outputs: Outputs,
-    /// Seconds.
-    max_duration: Option<Within<60, 36_000>>,
+pub struct Broadcast {
+    /// The session to send.
+    pub session_id: SessionId,
+    /// Where to.
+    pub outputs: Outputs,
+    /// When it ends by itself, in seconds.
+    pub max_duration: Option<Within<60, 36_000>>,
     /// Bits per second.
-    max_bitrate: Option<Within<100_000, 6_000_000>>,
-    resolution: Option<Resolution>,
-    layout: Option<Layout>,
+    pub max_bitrate: Option<Within<100_000, 6_000_000>>,
+    /// How large the pictures are.
+    pub resolution: Option<Resolution>,
+    /// How they are arranged.
+    pub layout: Option<Layout>,
+    /// How the streams are chosen that are sent.
     #[serde(default)]
-    stream_mode: StreamMode,
+    pub stream_mode: StreamMode,
+    /// Send sound.
     #[serde(default = "yes")]
-    has_audio: bool,
+    pub has_audio: bool,
+    /// Send pictures.
     #[serde(default = "yes")]
-    has_video: bool,
-    multi_broadcast_tag: Option<String>,
+    pub has_video: bool,
+    /// Tells apart the broadcasts that a session has at a time.
+    pub multi_broadcast_tag: Option<String>,
 }
 
+/// Where a broadcast goes: one of both at least.
 #[derive(Debug, Deserialize)]
-struct Outputs {
-    hls: Option<Hls>,
+pub struct Outputs {
+    /// To whoever fetches the playlist.
+    pub hls: Option<Hls>,
+    /// To servers that pass it on; at most 5.
     #[serde(default)]
-    rtmp: Vec<RtmpTarget>,
+    pub rtmp: Vec<RtmpTarget>,
 }
 
+/// HTTP Live Streaming.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Hls {
-    dvr: bool,
-    low_latency: bool,
+pub struct Hls {
+    /// Let viewers go back in time.
+    pub dvr: bool,
+    /// Be quicker; excludes `dvr`.
+    pub low_latency: bool,
 }
 
-#[derive(Debug, Deserialize)]
+/// An RTMP server.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "parsed is checked; sending will read it")]
-struct RtmpTarget {
-    id: Option<String>,
-    server_url: Uri<Rtmp>,
-    stream_name: Text<1, 2048>,
+pub struct RtmpTarget {
+    /// What the application calls it.
+    pub id: Option<String>,
+    /// The server.
+    pub server_url: Uri<Rtmp>,
+    /// The stream there, which is often a secret.
+    pub stream_name: Text<1, 2048>,
 }
 
-impl Start {
-    /// The rules between the members.
+impl fmt::Debug for RtmpTarget {
+    /// Without the stream key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RtmpTarget").finish_non_exhaustive()
+    }
+}
+
+impl Starts for Broadcast {
+    fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+}
+
+impl Asked for Broadcast {
     fn check(&self) -> Result<(), ApiError> {
         something(self.has_audio, self.has_video)?;
         if let Some(layout) = &self.layout {
@@ -91,17 +119,13 @@ impl Start {
 }
 
 /// `POST …/broadcast`.
-pub async fn start(caller: Caller, Body(asked): Body<Start>) -> Answer {
-    asked.check()?;
-    caller.media_session(&asked.session_id).await?;
-    if caller.connections(&asked.session_id).await?.is_empty() {
-        return Err(invalid("No clients are connected to the session"));
-    }
+pub async fn start(start: Start<Broadcast>) -> Answer {
+    start.somebody().await?;
     LATER
 }
 
 /// `GET …/broadcast`.
-pub async fn list(_: Caller, _: Query<Paging>) -> Answer {
+pub async fn list(_: Caller, _: Query<Paging>, _: Query<OfSession>) -> Answer {
     LATER
 }
 
@@ -121,13 +145,11 @@ pub async fn layout(_: Caller, _: PathId) -> Answer {
 }
 
 /// `PUT …/broadcast/{id}/layout`.
-pub async fn set_layout(_: Caller, _: PathId, Body(layout): Body<Layout>) -> Answer {
-    layout.check()?;
+pub async fn set_layout(_: Caller, _: PathId, _: Body<Layout>) -> Answer {
     LATER
 }
 
 /// `PATCH …/broadcast/{id}/streams`.
-pub async fn select_stream(_: Caller, _: PathId, Body(asked): Body<SelectStream>) -> Answer {
-    asked.check()?;
+pub async fn select_stream(_: Caller, _: PathId, _: Body<SelectStream>) -> Answer {
     LATER
 }

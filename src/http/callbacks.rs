@@ -1,14 +1,16 @@
 //! Callbacks: whom a project wants to be told of what (`protocol/rest.md`, 18), and what it has
 //! yet to be told.
 
-use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
-use serde::Serialize;
+use axum::extract::State;
+use axum::response::NoContent;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::auth::AuthProject;
+use super::body::{Asked, Body, Query};
 use super::error::ApiError;
-use super::members::Members;
+use super::target::PathId;
+use super::values::{Paging, invalid};
 use super::{AppState, SharedEntropy};
 use crate::clock::Clock;
 use crate::db::callbacks::Callback;
@@ -20,10 +22,29 @@ use crate::webhook::target::TargetUrl;
 /// Most callbacks of one project (our choice): each event is sent to each that wants it.
 const MAX_CALLBACKS: usize = 100;
 
-/// How many webhooks are listed at a time, unless asked otherwise, and at most; as for other lists
-/// (`protocol/rest.md`, 22).
-const DEFAULT_COUNT: i64 = 50;
-const MAX_COUNT: i64 = 1000;
+/// The body of `POST …/callback`.
+#[derive(Debug, Deserialize)]
+pub struct Register {
+    /// What it is about.
+    pub group: String,
+    /// What happens to it.
+    pub event: String,
+    /// Whom to tell.
+    pub url: TargetUrl,
+}
+
+impl Asked for Register {
+    fn check(&self) -> Result<(), ApiError> {
+        self.topic().map(|_| ())
+    }
+}
+
+impl Register {
+    fn topic(&self) -> Result<Topic, ApiError> {
+        let topic = Topic::from_words(&self.group, &self.event);
+        topic.ok_or_else(|| invalid("No such group and event"))
+    }
+}
 
 /// A callback.
 #[derive(Debug, Serialize)]
@@ -44,9 +65,17 @@ pub async fn register(
     State(db): State<Db>,
     State(clock): State<Clock>,
     State(entropy): State<SharedEntropy>,
-    body: Members,
+    Body(asked): Body<Register>,
 ) -> Result<axum::Json<Item>, ApiError> {
-    let (topic, url) = wanted(&state, &body)?;
+    let (topic, url) = (asked.topic()?, asked.url);
+    // Names are looked up when they are called.
+    let policy = &state.config.webhooks.addresses;
+    if url
+        .address()
+        .is_some_and(|address| !policy.permits(address))
+    {
+        return Err(invalid("url must not be an internal address"));
+    }
     let callbacks = db.callbacks().of(project.id);
     let same = |callback: &Callback| callback.topic == topic && callback.url == url;
     let present = callbacks.list().await?;
@@ -55,7 +84,7 @@ pub async fn register(
         return Ok(axum::Json(known.into()));
     }
     if !room {
-        return Err(ApiError::Invalid("There are too many callbacks".to_owned()));
+        return Err(invalid("There are too many callbacks"));
     }
     let callback = Callback {
         id: entropy.lock().uuid(),
@@ -83,17 +112,14 @@ pub async fn list(
     Ok(axum::Json(callbacks.into_iter().map(Item::from).collect()))
 }
 
-/// `DELETE …/callback/{callback}`; what it has yet to be told is forgotten.
+/// `DELETE …/callback/{id}`; what it has yet to be told is forgotten.
 pub async fn unregister(
     AuthProject(project): AuthProject,
     State(db): State<Db>,
-    Path(path): Path<Vec<(String, String)>>,
-) -> Result<StatusCode, ApiError> {
-    let id = path.into_iter().find(|(name, _)| name == "callback");
-    let id = id.and_then(|(_, text)| text.parse().ok());
-    let id: Uuid = id.ok_or(ApiError::Missing("callback"))?;
+    PathId(id): PathId,
+) -> Result<NoContent, ApiError> {
     match db.callbacks().of(project.id).remove(id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
+        true => Ok(NoContent),
         false => Err(ApiError::Missing("callback")),
     }
 }
@@ -129,52 +155,18 @@ struct OwedItem {
 pub async fn owed(
     AuthProject(project): AuthProject,
     State(db): State<Db>,
-    RawQuery(query): RawQuery,
+    Query(paging): Query<Paging>,
 ) -> Result<axum::Json<Owed>, ApiError> {
-    let query = query.unwrap_or_default();
-    let number = |wanted: &str, default, most| {
-        let mut given = form_urlencoded::parse(query.as_bytes());
-        let text = given.find(|(name, _)| name == wanted);
-        let number = text.map_or(Some(default), |(_, text)| text.parse().ok());
-        number
-            .filter(|number| (0..=most).contains(number))
-            .ok_or_else(|| ApiError::Invalid(format!("{wanted} must be a number up to {most}")))
-    };
-    let offset = number("offset", 0, i64::MAX)?;
-    let count = number("count", DEFAULT_COUNT, MAX_COUNT)?;
     let tally = db.webhooks().tally(project.id).await?;
-    let items = db.webhooks().page(project.id, offset, count).await?;
+    let items = db
+        .webhooks()
+        .page(project.id, paging.offset.into(), paging.count().into())
+        .await?;
     Ok(axum::Json(Owed {
         pending: tally.pending,
         failed: tally.failed,
         items: items.into_iter().map(OwedItem::from).collect(),
     }))
-}
-
-fn wanted(state: &AppState, body: &Members) -> Result<(Topic, TargetUrl), ApiError> {
-    let text = |name: &'static str| {
-        let given = body.text(name)?.filter(|text| !text.is_empty());
-        given.ok_or_else(|| ApiError::Invalid(format!("{name} is missing")))
-    };
-    let topic = Topic::from_words(text("group")?, text("event")?);
-    let topic = topic.ok_or_else(|| ApiError::Invalid("No such group and event".to_owned()))?;
-    let url: TargetUrl =
-        text("url")?
-            .parse()
-            .map_err(|error: crate::webhook::target::InvalidTarget| {
-                ApiError::Invalid(error.to_string())
-            })?;
-    // Names are looked up when they are called.
-    let policy = &state.config.webhooks.addresses;
-    if url
-        .address()
-        .is_some_and(|address| !policy.permits(address))
-    {
-        return Err(ApiError::Invalid(
-            "url must not be an internal address".to_owned(),
-        ));
-    }
-    Ok((topic, url))
 }
 
 impl From<Callback> for Item {

@@ -1,51 +1,51 @@
 //! Live captions (`protocol/rest.md`, 17). What is asked for is checked; transcribing itself is not
 //! there yet.
 
-use std::convert::Infallible;
+use std::fmt;
 
 use serde::Deserialize;
 
-use super::body::Body;
-use super::error::ApiError;
+use super::body::Asked;
+use super::later::{Answer, later};
+use super::start::{Start, Starts};
 use super::target::{Caller, PathId};
 use super::values::{Uri, Web, Within, yes};
 use crate::model::id::SessionId;
 use crate::model::role::Role;
 
-/// What the operations here answer, until they can do what they are asked.
-type Answer = Result<Infallible, ApiError>;
-
-const LATER: Answer = Err(ApiError::Unsupported("Captioning"));
+const LATER: Answer = later("Captioning");
 
 /// The body of `POST …/captions`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(
-    dead_code,
-    reason = "parsed is checked; transcribing will read the rest"
-)]
-pub struct Start {
-    session_id: SessionId,
-    token: String,
+pub struct Captions {
+    /// The session to listen to.
+    pub session_id: SessionId,
+    /// A client token for it, of a moderator.
+    pub token: String,
+    /// What is spoken.
     #[serde(default)]
-    language_code: Language,
-    /// Seconds.
-    max_duration: Option<Within<300, 14_400>>,
+    pub language_code: Language,
+    /// When it ends by itself, in seconds.
+    pub max_duration: Option<Within<300, 14_400>>,
+    /// Send sentences that may still change.
     #[serde(default = "yes")]
-    partial_captions: bool,
-    status_callback_url: Option<Uri<Web>>,
+    pub partial_captions: bool,
+    /// Whom to tell how it goes.
+    pub status_callback_url: Option<Uri<Web>>,
 }
 
-impl std::fmt::Debug for Start {
+impl fmt::Debug for Captions {
     /// Without the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Start").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Captions").finish_non_exhaustive()
     }
 }
 
 /// What is spoken, as in BCP 47.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-enum Language {
+#[allow(missing_docs, reason = "each says what it is")]
+pub enum Language {
     #[default]
     #[serde(rename = "en-US")]
     EnUs,
@@ -75,10 +75,17 @@ enum Language {
     ThTh,
 }
 
+impl Asked for Captions {}
+
+impl Starts for Captions {
+    fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+}
+
 /// `POST …/captions`.
-pub async fn start(caller: Caller, Body(asked): Body<Start>) -> Answer {
-    caller.media_session(&asked.session_id).await?;
-    caller.check_token(&asked.token, &asked.session_id, &[Role::Moderator])?;
+pub async fn start(start: Start<Captions>) -> Answer {
+    start.check_token(&start.asked.token, &[Role::Moderator])?;
     LATER
 }
 

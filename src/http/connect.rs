@@ -2,13 +2,15 @@
 //! for is checked; connecting itself is not there yet.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::body::Body;
+use super::body::Asked;
 use super::error::ApiError;
+use super::later::{Answer, later};
+use super::start::{Start, Starts};
 use super::target::{Caller, PathId};
 use super::values::{Uri, WebSocket, invalid};
 use crate::model::id::{SessionId, StreamId};
@@ -20,42 +22,53 @@ const MAX_HEADERS: usize = 512;
 /// Samples per second.
 const AUDIO_RATES: [u32; 3] = [8000, 16_000, 24_000];
 
-/// What the operations here answer, until they can do what they are asked.
-type Answer = Result<Infallible, ApiError>;
-
-const LATER: Answer = Err(ApiError::Unsupported("Audio Connector"));
+const LATER: Answer = later("Audio Connector");
 
 /// The body of `POST …/connect`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Start {
-    session_id: SessionId,
-    token: String,
-    websocket: Websocket,
+pub struct Connect {
+    /// The session to listen to.
+    pub session_id: SessionId,
+    /// A client token for it, of somebody who may publish and subscribe.
+    pub token: String,
+    /// Where the sound goes, and how.
+    pub websocket: Websocket,
 }
 
-impl std::fmt::Debug for Start {
+impl fmt::Debug for Connect {
     /// Without the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Start").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect").finish_non_exhaustive()
     }
 }
 
+/// Where the sound of a session goes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "parsed is checked; connecting will read the rest")]
-struct Websocket {
-    uri: Uri<WebSocket>,
-    /// None stands for all.
+pub struct Websocket {
+    /// The application's own server.
+    pub uri: Uri<WebSocket>,
+    /// The streams to mix; none stands for all.
     #[serde(default)]
-    streams: Vec<StreamId>,
+    pub streams: Vec<StreamId>,
+    /// Sent along when the websocket is opened; at most 512 bytes in all.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
-    audio_rate: Option<u32>,
+    pub headers: BTreeMap<String, String>,
+    /// Samples per second: 8000, 16000 or 24000.
+    pub audio_rate: Option<u32>,
+    /// Publish what comes back.
     #[serde(default)]
-    bidirectional: bool,
+    pub bidirectional: bool,
     /// An object, or with one SDK a text that holds its JSON.
-    audio_transport: Option<Value>,
+    pub audio_transport: Option<Value>,
+}
+
+impl fmt::Debug for Websocket {
+    /// Without headers, which may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Websocket").finish_non_exhaustive()
+    }
 }
 
 impl Websocket {
@@ -81,12 +94,22 @@ impl Websocket {
     }
 }
 
+impl Asked for Connect {
+    fn check(&self) -> Result<(), ApiError> {
+        self.websocket.check()
+    }
+}
+
+impl Starts for Connect {
+    fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+}
+
 /// `POST …/connect`.
-pub async fn start(caller: Caller, Body(asked): Body<Start>) -> Answer {
-    asked.websocket.check()?;
-    caller.media_session(&asked.session_id).await?;
+pub async fn start(start: Start<Connect>) -> Answer {
     let speaking = [Role::Publisher, Role::Moderator];
-    caller.check_token(&asked.token, &asked.session_id, &speaking)?;
+    start.check_token(&start.asked.token, &speaking)?;
     LATER
 }
 

@@ -1,6 +1,6 @@
 //! The connections of a session (`protocol/rest.md`, 8.5 and 10.1).
 
-use axum::http::StatusCode;
+use axum::response::NoContent;
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -42,9 +42,9 @@ pub async fn list(target: Target) -> Result<axum::Json<List>, ApiError> {
 }
 
 /// `DELETE …/session/{session}/connection/{connection}`: puts a client out.
-pub async fn disconnect(target: Target, connection: ConnectionId) -> Result<StatusCode, ApiError> {
+pub async fn disconnect(target: Target, connection: ConnectionId) -> Result<NoContent, ApiError> {
     target.call(Call::Disconnect(connection)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 impl From<ConnectionSummary> for Item {

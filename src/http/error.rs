@@ -5,9 +5,11 @@
 use std::convert::Infallible;
 use std::error::Error;
 
-use axum::extract::FromRequestParts;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::{debug, error};
@@ -18,6 +20,9 @@ use crate::driver::hub::CallFailure;
 use crate::hub::call::CallError;
 use crate::model::session::SessionError;
 use crate::model::signal::InvalidSignal;
+
+/// What a load balancer is told that should send nobody here.
+pub const NOT_READY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Why a REST call is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +127,15 @@ impl ApiError {
     }
 }
 
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ => Self::Invalid("Request body incomplete".to_owned()),
+        }
+    }
+}
+
 impl From<Unfit> for ApiError {
     fn from(unfit: Unfit) -> Self {
         Self::Invalid(unfit.to_string())
@@ -174,7 +188,17 @@ impl From<DbError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        Format::Json.error(&self)
+        self.log();
+        let body = Body::of(&self);
+        let mut response = (self.status(), axum::Json(&body)).into_response();
+        if matches!(self, Self::TooManyRequests) {
+            // Every second brings at least one call.
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // For whoever writes it in another format.
+        response.extensions_mut().insert(body);
+        response
     }
 }
 
@@ -201,54 +225,50 @@ impl<S: Sync> FromRequestParts<S> for Format {
     }
 }
 
-impl Format {
-    /// Writes an error. `message` is there whatever happens: one SDK fails without it.
-    pub fn error(self, error: &ApiError) -> Response {
-        error.log();
-        let message = error.to_string();
-        let body = Body {
-            code: error.code(),
-            message: &message,
-            description: &message,
-        };
-        let mut response = match self {
-            Self::Json => (error.status(), axum::Json(body)).into_response(),
-            Self::Xml => {
-                let xml = HeaderValue::from_static("application/xml");
-                (error.status(), [(header::CONTENT_TYPE, xml)], body.to_xml()).into_response()
-            }
-        };
-        if matches!(error, ApiError::TooManyRequests) {
-            // Every second brings at least one call.
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+/// The layer around what is answered in this way: refusals are written in XML where that is wanted.
+pub async fn as_accepted(format: Format, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if format == Format::Xml
+        && let Some(body) = response.extensions_mut().remove::<Body>()
+    {
+        let xml = HeaderValue::from_static("application/xml");
+        response.headers_mut().insert(header::CONTENT_TYPE, xml);
+        *response.body_mut() = body.to_xml().into();
     }
+    response
 }
 
 /// The error code that says no more than the status.
 const GENERIC: i32 = -1;
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// What is answered to a refused or failed call. `message` is there whatever happens: one SDK
+/// fails without it.
+#[derive(Debug, Clone, Serialize)]
+struct Body {
     code: i32,
-    message: &'a str,
-    description: &'a str,
+    message: String,
+    description: String,
 }
 
-impl Body<'_> {
+impl Body {
+    fn of(error: &ApiError) -> Self {
+        let message = error.to_string();
+        Self {
+            code: error.code(),
+            description: message.clone(),
+            message,
+        }
+    }
+
     fn to_xml(&self) -> String {
         let code = self.code.to_string();
         let members = [
             ("code", code.as_str()),
-            ("message", self.message),
-            ("description", self.description),
+            ("message", &self.message),
+            ("description", &self.description),
         ];
-        format!(
-            "{XML_HEAD}<errorPayload>{}</errorPayload>",
-            xml_elements(&members)
-        )
+        let members = xml_elements(&members);
+        format!("{XML_HEAD}<errorPayload>{members}</errorPayload>")
     }
 }
 
@@ -296,5 +316,25 @@ mod tests {
     fn callers_are_not_told_what_broke() {
         let error = ApiError::Internal("disk 7 of host 12 is on fire".into());
         assert_eq!(error.to_string(), "Internal error");
+    }
+
+    #[test]
+    fn nobody_else_chooses_the_status_of_a_failure() {
+        const FINE: [&str; 4] = ["OK", "NO_CONTENT", "NOT_MODIFIED", "SWITCHING_PROTOCOLS"];
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            // The listener sends plain HTTP to HTTPS: nobody has asked for anything yet.
+            if path.ends_with("error.rs") || path.ends_with("listener.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (code, _tests) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+            for chosen in code.split("StatusCode::").skip(1) {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let name = chosen.split(|c| !is_name(c)).next().unwrap_or_default();
+                assert!(FINE.contains(&name), "{} says {name}", path.display());
+            }
+        }
     }
 }

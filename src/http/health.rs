@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::AppState;
+use super::error::NOT_READY;
 
 /// How long a part may take to answer; probes give up after a second or a few.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness
     let ready = !draining && database.is_ok() && hub.is_ok() && media.is_ok();
     let status = match ready {
         true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
+        false => NOT_READY,
     };
     let word = |part: Result<(), String>| part.err().unwrap_or_else(|| "ok".into());
     let readiness = Readiness {

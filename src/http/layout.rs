@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::body::Asked;
 use super::error::ApiError;
 use super::values::invalid;
 
@@ -30,15 +31,17 @@ pub enum LayoutType {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Layout {
+    /// Which arrangement.
     #[serde(rename = "type")]
-    kind: LayoutType,
-    stylesheet: Option<String>,
-    screenshare_type: Option<LayoutType>,
+    pub kind: LayoutType,
+    /// CSS; needed with `custom`, and with nothing else.
+    pub stylesheet: Option<String>,
+    /// The arrangement while a screen is shared; only with `bestFit`, and never `custom`.
+    pub screenshare_type: Option<LayoutType>,
 }
 
-impl Layout {
-    /// The rules between the members.
-    pub fn check(&self) -> Result<(), ApiError> {
+impl Asked for Layout {
+    fn check(&self) -> Result<(), ApiError> {
         let stylesheet = self.stylesheet.as_deref().filter(|css| !css.is_empty());
         match (self.kind, stylesheet) {
             (LayoutType::Custom, None) => Err(invalid("stylesheet is needed with type custom")),

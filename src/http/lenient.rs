@@ -2,6 +2,7 @@
 //! it (`protocol/rest.md`, 1 and 23). The one place that knows how they differ:
 //!
 //! - members are found in any case, and with or without `_`; unknown ones are passed over;
+//! - a member whose name has a dot, as in forms, may also be a member of a member;
 //! - `null` is a member that was not given, `[]` is an empty object;
 //! - booleans and whole numbers may come as texts, and whole numbers as fractions that are none.
 
@@ -22,7 +23,7 @@ pub fn read<T: DeserializeOwned>(given: Value) -> Result<T, Unfit> {
 }
 
 /// What all spellings of a member's name have in common.
-pub fn canonical(name: &str) -> String {
+fn canonical(name: &str) -> String {
     let significant = name.chars().filter(|c| *c != '_');
     significant.map(|c| c.to_ascii_lowercase()).collect()
 }
@@ -76,6 +77,12 @@ impl Error for Unfit {
     }
 
     fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
+        // An empty text that stands for something is no advice.
+        let known: Vec<_> = known
+            .iter()
+            .copied()
+            .filter(|word| !word.is_empty())
+            .collect();
         Self::new(format!("must be one of {}", known.join(", ")))
     }
 
@@ -179,7 +186,8 @@ impl<'de> Deserializer<'de> for Lenient {
             .map(|(name, value)| (canonical(&name), value))
             .collect();
         let known = |name: &&'static str| {
-            let value = given.remove(&canonical(name))?;
+            let value = given.remove(&canonical(name));
+            let value = value.or_else(|| nested(&given, name))?;
             Some(((*name).to_owned(), value))
         };
         let found: Vec<_> = fields.iter().filter_map(known).collect();
@@ -225,6 +233,15 @@ fn object(value: Value) -> Result<Map<String, Value>, Unfit> {
         Value::Object(members) => Ok(members),
         _ => Err(Unfit::new("must be an object")),
     }
+}
+
+/// The member of a member that a name with a dot stands for.
+fn nested(given: &BTreeMap<String, Value>, name: &str) -> Option<Value> {
+    let (outer, inner) = name.split_once('.')?;
+    let mut members = given.get(&canonical(outer))?.as_object()?.iter();
+    let found =
+        members.find(|(name, value)| canonical(name) == canonical(inner) && !value.is_null());
+    found.map(|(_, value)| value.clone())
 }
 
 fn whole(value: &Value) -> Option<i64> {
@@ -321,6 +338,8 @@ mod tests {
         outputs: Outputs,
         headers: BTreeMap<String, String>,
         mode: Mode,
+        #[serde(rename = "p2p.preference")]
+        preference: Option<String>,
     }
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -334,6 +353,7 @@ mod tests {
     #[serde(rename_all = "lowercase")]
     enum Mode {
         #[default]
+        #[serde(alias = "")]
         Auto,
         Manual,
     }
@@ -355,6 +375,19 @@ mod tests {
         ] {
             let asked = asked(json!({one: true, "Outputs": {two: true}, "unknown": 1}));
             assert!(asked.has_audio && asked.outputs.low_latency, "{one}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_dot_may_be_nested() {
+        for given in [
+            json!({"P2P.preference": "x"}),
+            json!({"p2p": {"Preference": "x", "other": 1}}),
+        ] {
+            assert_eq!(asked(given).preference.as_deref(), Some("x"));
+        }
+        for nothing in [json!({"p2p": "x"}), json!({"p2p": {"preference": null}})] {
+            assert_eq!(asked(nothing).preference, None);
         }
     }
 

@@ -1,16 +1,26 @@
 //! Muting others (`protocol/rest.md`, 10.2 and 10.3).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::body::{Asked, Body};
 use super::error::ApiError;
-use super::members::Members;
 use super::target::Target;
 use crate::hub::call::Call;
 use crate::model::id::StreamId;
 use crate::model::project::Project;
 
-/// What SDKs call the streams that go on; the last is how one spells it.
-const EXCLUDED: [&str; 3] = ["excludedStreamIds", "excludedStreams", "excudedStreamIds"];
+/// The body of `POST …/mute`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mute {
+    /// Mute everybody, newcomers too; or else, newcomers no longer.
+    pub active: bool,
+    /// The streams that go on. SDKs have three names for them; the last is how one spells it.
+    #[serde(default, alias = "excludedStreams", alias = "excudedStreamIds")]
+    pub excluded_stream_ids: Vec<StreamId>,
+}
+
+impl Asked for Mute {}
 
 /// The answer to a mute: the project, for no known reason.
 #[derive(Debug, Serialize)]
@@ -30,28 +40,19 @@ pub async fn mute_stream(target: Target, stream: StreamId) -> Result<axum::Json<
 }
 
 /// `POST …/session/{session}/mute`: everybody, or with `active: false` newcomers no longer.
-pub async fn mute_session(target: Target, body: Members) -> Result<axum::Json<Muted>, ApiError> {
-    let active = body
-        .flag("active")?
-        .ok_or_else(|| ApiError::Invalid("active is missing".to_owned()))?;
-    let excluded = match active {
-        true => excluded(&body)?,
-        false => Vec::new(),
+pub async fn mute_session(
+    target: Target,
+    Body(asked): Body<Mute>,
+) -> Result<axum::Json<Muted>, ApiError> {
+    let call = Call::MuteSession {
+        active: asked.active,
+        excluded: match asked.active {
+            true => asked.excluded_stream_ids,
+            false => Vec::new(),
+        },
     };
-    target.call(Call::MuteSession { active, excluded }).await?;
+    target.call(call).await?;
     Ok(axum::Json(target.caller.project.into()))
-}
-
-fn excluded(body: &Members) -> Result<Vec<StreamId>, ApiError> {
-    let mut excluded = Vec::new();
-    for name in EXCLUDED {
-        for text in body.texts(name)?.unwrap_or_default() {
-            let id = text.parse().ok();
-            let reason = || ApiError::Invalid(format!("{name} must consist of stream IDs"));
-            excluded.push(id.ok_or_else(reason)?);
-        }
-    }
-    Ok(excluded)
 }
 
 impl From<Project> for Muted {

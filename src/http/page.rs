@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha1::{Digest, Sha1};
 
+use super::error::ApiError;
+
 /// One compiled-in file.
 #[derive(Debug)]
 struct Asset {
@@ -77,7 +79,7 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
 /// has it.
 pub fn file(path: &str, headers: &HeaderMap) -> Response {
     let Some(index) = ASSETS.iter().position(|asset| asset.path == path) else {
-        return StatusCode::NOT_FOUND.into_response();
+        return ApiError::NotFound.into_response();
     };
     let (asset, etag) = (&ASSETS[index], ETAGS[index].as_str());
     let known = headers

@@ -3,21 +3,19 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
-use serde::{Serialize, Serializer};
+use axum::extract::State;
+use axum::response::NoContent;
+use serde::{Deserialize, Serialize, Serializer};
 use tracing::info;
 
 use super::AppState;
 use super::auth::AuthAccount;
+use super::body::{Asked, Form};
 use super::error::ApiError;
-use super::params::Params;
+use super::values::Text;
 use crate::db::DbError;
 use crate::model::id::ProjectId;
 use crate::model::project::{Project, ProjectStatus, Secret};
-
-/// Longest name in characters (our choice).
-const MAX_NAME: usize = 255;
 
 /// A project as its account sees it, with its secret.
 #[derive(Debug, Serialize)]
@@ -26,7 +24,7 @@ pub struct Answer {
     id: String,
     #[serde(serialize_with = "reveal")]
     secret: Secret,
-    status: &'static str,
+    status: ProjectStatus,
     name: String,
     environment: &'static str,
     environment_name: &'static str,
@@ -44,7 +42,7 @@ impl From<Project> for Answer {
         Self {
             id: project.id.to_string(),
             secret: project.secret,
-            status: project.status.word(),
+            status: project.status,
             name: project.name,
             environment: "standard",
             environment_name: "default",
@@ -54,20 +52,26 @@ impl From<Project> for Answer {
     }
 }
 
+/// The body of `POST /v2/project`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Create {
+    /// What to call the project; up to 255 characters (our choice).
+    pub name: Text<0, 255>,
+}
+
+impl Asked for Create {}
+
 /// `POST /v2/project`.
 pub async fn create(
     _: AuthAccount,
     State(state): State<AppState>,
-    request: Request,
+    Form(asked): Form<Create>,
 ) -> Result<Json<Answer>, ApiError> {
-    let params = Params::read(request).await?;
-    let name = params.get("name").unwrap_or_default();
-    if name.chars().count() > MAX_NAME {
-        return Err(ApiError::Invalid(format!("name is longer than {MAX_NAME}")));
-    }
+    let Text(name) = asked.name;
     let now_ms = state.clock.unix_ms();
     loop {
-        let project = Project::generate(name, now_ms, &mut state.entropy.lock());
+        let project = Project::generate(&name, now_ms, &mut state.entropy.lock());
         match state.db.projects().insert(&project).await {
             // The key is taken: draw another.
             Err(DbError::Conflict(_)) => {}
@@ -93,24 +97,28 @@ pub async fn list(
 pub async fn find(
     _: AuthAccount,
     State(state): State<AppState>,
-    Path(key): Path<String>,
+    key: ProjectId,
 ) -> Result<Json<Answer>, ApiError> {
-    let project = expect(&state, parse(&key)?).await?;
+    let project = expect(&state, key).await?;
     Ok(Json(project.into()))
 }
+
+/// The body of `PUT /v2/project/{api_key}`.
+#[derive(Debug, Deserialize)]
+pub struct SetStatus {
+    /// What the project becomes.
+    pub status: ProjectStatus,
+}
+
+impl Asked for SetStatus {}
 
 /// `PUT /v2/project/{api_key}`: suspends or resumes. Suspension ends what is going on.
 pub async fn set_status(
     _: AuthAccount,
     State(state): State<AppState>,
-    Path(key): Path<String>,
-    request: Request,
+    key: ProjectId,
+    Form(SetStatus { status }): Form<SetStatus>,
 ) -> Result<Json<Answer>, ApiError> {
-    let key = parse(&key)?;
-    let params = Params::read(request).await?;
-    let status = params.get("status").and_then(ProjectStatus::from_word);
-    let reason = || ApiError::Invalid("status must be ACTIVE or SUSPENDED".to_owned());
-    let status = status.ok_or_else(reason)?;
     if !state.db.projects().set_status(key, status).await? {
         return Err(MISSING);
     }
@@ -125,24 +133,22 @@ pub async fn set_status(
 pub async fn delete(
     _: AuthAccount,
     State(state): State<AppState>,
-    Path(key): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    let key = parse(&key)?;
+    key: ProjectId,
+) -> Result<NoContent, ApiError> {
     if !state.db.projects().delete(key).await? {
         return Err(MISSING);
     }
     info!(project.id = %key, "Project deleted");
     end_sessions(&state, key).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `POST /v2/project/{api_key}/refreshSecret`.
 pub async fn refresh_secret(
     _: AuthAccount,
     State(state): State<AppState>,
-    Path(key): Path<String>,
+    key: ProjectId,
 ) -> Result<Json<Answer>, ApiError> {
-    let key = parse(&key)?;
     let now_ms = state.clock.unix_ms();
     let grace_ms = millis(state.config.auth.secret_grace);
     loop {
@@ -158,10 +164,6 @@ pub async fn refresh_secret(
 }
 
 const MISSING: ApiError = ApiError::Missing("project");
-
-fn parse(key: &str) -> Result<ProjectId, ApiError> {
-    key.parse().map_err(|_| MISSING)
-}
 
 async fn expect(state: &AppState, key: ProjectId) -> Result<Project, ApiError> {
     state.db.projects().find(key).await?.ok_or(MISSING)

@@ -1,58 +1,69 @@
 //! Experience Composer: a web page as a participant (`protocol/rest.md`, 15). What is asked for is
 //! checked; rendering itself is not there yet.
 
-use std::convert::Infallible;
+use std::fmt;
 
 use serde::Deserialize;
 
-use super::body::{Body, Query};
-use super::error::ApiError;
+use super::body::{Asked, Query};
+use super::later::{Answer, later};
+use super::start::{Start, Starts};
 use super::target::{Caller, PathId};
-use super::values::{Paging, Resolution, Text, Uri, Web, Within};
+use super::values::{Paging, Text, Uri, Web, Within};
 use crate::model::id::SessionId;
+use crate::model::resolution::Resolution;
 use crate::model::role::Role;
 
-/// What the operations here answer, until they can do what they are asked.
-type Answer = Result<Infallible, ApiError>;
-
-const LATER: Answer = Err(ApiError::Unsupported("Experience Composer"));
+const LATER: Answer = later("Experience Composer");
 
 /// The body of `POST …/render`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "parsed is checked; rendering will read the rest")]
-pub struct Start {
-    session_id: SessionId,
-    token: String,
-    url: Uri<Web>,
-    /// Seconds.
-    max_duration: Option<Within<60, 36_000>>,
-    resolution: Option<Resolution>,
+pub struct Render {
+    /// The session that the page takes part in.
+    pub session_id: SessionId,
+    /// A client token for it, of somebody who may publish.
+    pub token: String,
+    /// The page.
+    pub url: Uri<Web>,
+    /// When it ends by itself, in seconds.
+    pub max_duration: Option<Within<60, 36_000>>,
+    /// How large the page is.
+    pub resolution: Option<Resolution>,
+    /// Of the stream that the page becomes.
     #[serde(default)]
-    properties: Properties,
-    status_callback_url: Option<Uri<Web>>,
+    pub properties: Properties,
+    /// Whom to tell how it goes.
+    pub status_callback_url: Option<Uri<Web>>,
 }
 
-impl std::fmt::Debug for Start {
+impl fmt::Debug for Render {
     /// Without the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Start").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Render").finish_non_exhaustive()
     }
 }
 
-/// Of the stream that the page becomes.
-#[derive(Default, Deserialize)]
+/// Of the stream that a page becomes.
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[allow(dead_code, reason = "parsed is checked; rendering will read it")]
-struct Properties {
-    name: Option<Text<1, 200>>,
+pub struct Properties {
+    /// Its name.
+    pub name: Option<Text<1, 200>>,
+}
+
+impl Asked for Render {}
+
+impl Starts for Render {
+    fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
 }
 
 /// `POST …/render`.
-pub async fn start(caller: Caller, Body(asked): Body<Start>) -> Answer {
-    caller.media_session(&asked.session_id).await?;
+pub async fn start(start: Start<Render>) -> Answer {
     let publishing = [Role::Publisher, Role::PublisherOnly, Role::Moderator];
-    caller.check_token(&asked.token, &asked.session_id, &publishing)?;
+    start.check_token(&start.asked.token, &publishing)?;
     LATER
 }
 
@@ -61,7 +72,7 @@ pub async fn list(_: Caller, _: Query<Paging>) -> Answer {
     LATER
 }
 
-/// `GET …/render/{id}`.
+/// `GET …/render/{id}`; one SDK asks with `POST`.
 pub async fn find(_: Caller, _: PathId) -> Answer {
     LATER
 }

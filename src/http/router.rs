@@ -15,11 +15,11 @@ use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
 use super::AppState;
-use super::error::{ApiError, Format};
+use super::error::{self, ApiError};
 use super::normalize::{self, Normalized};
 use super::{
     archives, bootstrap, broadcasts, callbacks, captions, connect, connections, demo, health,
-    moderation, page, projects, renders, requests, sessions, signals, sip, streams,
+    moderation, page, projects, renders, requests, sessions, signals, sip, storage, streams,
 };
 use crate::telemetry;
 
@@ -80,17 +80,16 @@ fn new_sessions(state: &AppState) -> Router<AppState> {
         .route("/session/create", post(sessions::create))
         .route("/session", post(sessions::create))
         .route("/hl/session/create", post(sessions::create))
-        .route_layer(middleware::from_fn(
-            move |format: Format, request: Request, next: Next| {
-                let draining = draining.is_cancelled();
-                async move {
-                    match draining {
-                        true => format.error(&ApiError::Draining),
-                        false => next.run(request).await,
-                    }
+        .route_layer(middleware::from_fn(move |request: Request, next: Next| {
+            let draining = draining.is_cancelled();
+            async move {
+                match draining {
+                    true => ApiError::Draining.into_response(),
+                    false => next.run(request).await,
                 }
-            },
-        ))
+            }
+        }))
+        .route_layer(middleware::from_fn(error::as_accepted))
 }
 
 /// Managing projects.
@@ -131,7 +130,7 @@ fn of_a_project() -> Router<AppState> {
         .route("/archive", get(archives::list).post(archives::start))
         .route(
             "/archive/storage",
-            put(archives::set_storage).delete(archives::delete_storage),
+            put(storage::set).delete(storage::delete),
         )
         .route("/archive/{id}", archive)
         .route("/archive/{id}/stop", post(archives::stop))
@@ -153,7 +152,7 @@ fn of_a_project() -> Router<AppState> {
         .route("/captions/{id}", get(captions::find))
         .route("/captions/{id}/stop", post(captions::stop))
         .route("/callback", get(callbacks::list).post(callbacks::register))
-        .route("/callback/{callback}", delete(callbacks::unregister))
+        .route("/callback/{id}", delete(callbacks::unregister))
         .route("/webhook", get(callbacks::owed))
 }
 

@@ -1,22 +1,28 @@
 //! Creating sessions (`protocol/rest.md`, section 7).
 
-use axum::extract::{Request, State};
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use tracing::info;
 use uuid::Uuid;
 
 use super::SharedEntropy;
 use super::auth::AuthProject;
+use super::body::{Asked, Form};
 use super::error::{ApiError, Format, XML_HEAD, xml_elements};
-use super::params::Params;
+use super::values::Within;
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::model::project::Project;
-use crate::model::session::{Session, SessionOptions, SessionRequest};
+use crate::model::codec::VideoCodecs;
+use crate::model::id::ProjectId;
+use crate::model::resolution::Resolution;
+use crate::model::session::{ArchiveMode, MAX_CONNECTIONS, MediaMode, Session, SessionRequest};
 
 /// `ice_credential_expiration` in seconds: a constant of the original.
 const ICE_CREDENTIAL_EXPIRATION_S: u32 = 86_100;
@@ -25,93 +31,111 @@ const ICE_CREDENTIAL_EXPIRATION_S: u32 = 86_100;
 /// A POSIX rule (second Sunday in March to first Sunday in November) needs no database of zones.
 const PACIFIC: &str = "PST8PDT,M3.2.0,M11.1.0";
 
+/// The parameters of `POST /session/create`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Create {
+    /// How media travels: `disabled` is through the server, `enabled` from browser to browser,
+    /// `adaptive` whichever is better.
+    #[serde(rename = "p2p.preference")]
+    pub p2p_preference: MediaMode,
+    /// Whether the session is archived without being asked. `always` needs `p2p.preference`
+    /// `disabled`.
+    pub archive_mode: ArchiveMode,
+    /// What the automatic archive is called, in at most 80 characters.
+    pub archive_name: Option<String>,
+    /// How large the pictures of the automatic archive are.
+    pub archive_resolution: Option<Resolution>,
+    /// IPv4 address near which the session should live.
+    #[serde(deserialize_with = "ipv4")]
+    pub location: Option<Ipv4Addr>,
+    /// Whether clients encrypt media end to end. Needs `p2p.preference` `disabled` and
+    /// `archiveMode` `manual`.
+    pub e2ee: bool,
+    /// Most connections that the session has at a time. Ours.
+    pub max_connections: Option<Within<1, MAX_CONNECTIONS>>,
+    /// The video codecs that may be used, with commas, the preferred one first. Ours.
+    pub video_codecs: Option<VideoCodecs>,
+    /// One SDK sends the key along; it must be the caller's.
+    #[serde(rename = "api_key")]
+    pub api_key: Option<ProjectId>,
+}
+
+impl Asked for Create {}
+
 /// `POST /session/create`, and its aliases.
 pub async fn create(
+    AuthProject(project): AuthProject,
     format: Format,
-    project: Result<AuthProject, ApiError>,
     State(db): State<Db>,
     State(clock): State<Clock>,
     State(entropy): State<SharedEntropy>,
-    request: Request,
-) -> Response {
-    let created = async {
-        let AuthProject(project) = project?;
-        let options = options(&project, &Params::read(request).await?)?;
-        let created = Created::new(&project, options, clock.unix_ms(), &entropy);
-        db.sessions().insert(&created.session).await?;
-        info!(project.id = %project.id, session.id = %created.session.id, "Session created");
-        Ok(created)
-    };
-    match created.await {
-        Ok(created) => created.into_response_as(format),
-        Err(error) => format.error(&error),
-    }
-}
-
-fn options(project: &Project, params: &Params) -> Result<SessionOptions, ApiError> {
-    // One SDK sends the key along.
-    if params
-        .get("api_key")
-        .is_some_and(|key| key != project.id.to_string())
-    {
+    Form(asked): Form<Create>,
+) -> Result<Created, ApiError> {
+    if asked.api_key.is_some_and(|key| key != project.id) {
         return Err(ApiError::Forbidden(
             "Api key does not match the issuer of the token",
         ));
     }
-    let request = SessionRequest {
-        p2p_preference: params.get("p2p.preference"),
-        archive_mode: params.get("archiveMode"),
-        archive_name: params.get("archiveName"),
-        archive_resolution: params.get("archiveResolution"),
-        location: params.get("location"),
-        e2ee: params.get("e2ee"),
-        max_connections: params.get("maxConnections"),
-        video_codecs: params.get("videoCodecs"),
+    let options = SessionRequest::from(asked).try_into()?;
+    let (session, segment) = {
+        let mut dice = entropy.lock();
+        let session = Session::create(project.id, options, clock.unix_ms(), &mut dice);
+        (session, dice.uuid())
     };
-    Ok(SessionOptions::parse(request)?)
+    db.sessions().insert(&session).await?;
+    info!(project.id = %project.id, session.id = %session.id, "Session created");
+    Ok(Created {
+        answer: CreatedSession::of(&session, segment),
+        format,
+    })
 }
 
-/// A new session and what else callers are told of it.
-struct Created {
-    session: Session,
-    segment: Uuid,
-}
-
-impl Created {
-    fn new(project: &Project, options: SessionOptions, now_ms: i64, dice: &SharedEntropy) -> Self {
-        let mut entropy = dice.lock();
-        let session = Session::create(project.id, options, now_ms, &mut entropy);
+impl From<Create> for SessionRequest {
+    fn from(asked: Create) -> Self {
         Self {
-            session,
-            segment: entropy.uuid(),
+            media_mode: asked.p2p_preference,
+            archive_mode: asked.archive_mode,
+            archive_name: asked.archive_name,
+            archive_resolution: asked.archive_resolution,
+            location: asked.location,
+            e2ee: asked.e2ee,
+            max_connections: asked.max_connections.map(|Within(most)| most),
+            video_codecs: asked.video_codecs,
         }
     }
+}
 
-    fn into_response_as(self, format: Format) -> Response {
-        let answer = Answer {
-            session_id: self.session.id.as_str(),
-            project_id: self.session.project.to_string(),
-            partner_id: self.session.project.to_string(),
-            create_dt: date(self.session.created_at_ms),
-            session_segment_id: self.segment.to_string(),
-            ice_credential_expiration: ICE_CREDENTIAL_EXPIRATION_S,
-            ..Answer::default()
-        };
-        match format {
+fn ipv4<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Ipv4Addr>, D::Error> {
+    let text = Cow::<str>::deserialize(input)?;
+    let address = text.parse().map(Some);
+    address.map_err(|_| de::Error::custom("must be an IPv4 address"))
+}
+
+/// A session that was created, in the format that is wanted.
+#[derive(Debug)]
+pub struct Created {
+    answer: CreatedSession,
+    format: Format,
+}
+
+impl IntoResponse for Created {
+    fn into_response(self) -> Response {
+        match self.format {
             // An array of one: what SDKs take apart.
-            Format::Json => axum::Json([answer]).into_response(),
+            Format::Json => axum::Json([self.answer]).into_response(),
             Format::Xml => {
                 let xml = HeaderValue::from_static("text/xml");
-                ([(header::CONTENT_TYPE, xml)], answer.to_xml()).into_response()
+                ([(header::CONTENT_TYPE, xml)], self.answer.to_xml()).into_response()
             }
         }
     }
 }
 
 /// The members of the original, in its order. Those without a type are always null.
-#[derive(Default, Serialize)]
-struct Answer<'a> {
-    session_id: &'a str,
+#[derive(Debug, Default, Serialize)]
+struct CreatedSession {
+    session_id: String,
     project_id: String,
     partner_id: String,
     create_dt: String,
@@ -128,12 +152,24 @@ struct Answer<'a> {
     ice_credential_expiration: u32,
 }
 
-impl Answer<'_> {
+impl CreatedSession {
+    fn of(session: &Session, segment: Uuid) -> Self {
+        Self {
+            session_id: session.id.to_string(),
+            project_id: session.project.to_string(),
+            partner_id: session.project.to_string(),
+            create_dt: date(session.created_at_ms),
+            session_segment_id: segment.to_string(),
+            ice_credential_expiration: ICE_CREDENTIAL_EXPIRATION_S,
+            ..Self::default()
+        }
+    }
+
     /// XML has no null: what is null in JSON is absent.
     fn to_xml(&self) -> String {
         let expiration = self.ice_credential_expiration.to_string();
         let members = xml_elements(&[
-            ("session_id", self.session_id),
+            ("session_id", self.session_id.as_str()),
             ("project_id", &self.project_id),
             ("partner_id", &self.partner_id),
             ("create_dt", &self.create_dt),

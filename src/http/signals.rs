@@ -1,10 +1,11 @@
 //! Signals from a back end (`protocol/rest.md`, 9).
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::response::NoContent;
+use serde::Deserialize;
 
+use super::body::{Asked, Body};
 use super::error::ApiError;
-use super::members::Members;
 use super::target::Target;
 use crate::hub::call::Call;
 use crate::model::id::ConnectionId;
@@ -12,13 +13,25 @@ use crate::model::signal::SignalLimits;
 use crate::signaling::client::SignalBody;
 use crate::signaling::json::RawJson;
 
+/// The body of both.
+#[derive(Debug, Deserialize)]
+pub struct Signal {
+    /// What to say; may be empty.
+    pub data: Option<String>,
+    /// A word the application sorts signals by.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+impl Asked for Signal {}
+
 /// `POST …/session/{session}/signal`.
 pub async fn to_all(
     target: Target,
     State(limits): State<SignalLimits>,
-    body: Members,
-) -> Result<StatusCode, ApiError> {
-    send(target, None, signal(&body, limits)?).await
+    Body(asked): Body<Signal>,
+) -> Result<NoContent, ApiError> {
+    send(target, None, signal(asked, limits)?).await
 }
 
 /// `POST …/session/{session}/connection/{connection}/signal`.
@@ -26,27 +39,27 @@ pub async fn to_one(
     target: Target,
     connection: ConnectionId,
     State(limits): State<SignalLimits>,
-    body: Members,
-) -> Result<StatusCode, ApiError> {
-    send(target, Some(connection), signal(&body, limits)?).await
+    Body(asked): Body<Signal>,
+) -> Result<NoContent, ApiError> {
+    send(target, Some(connection), signal(asked, limits)?).await
 }
 
 async fn send(
     target: Target,
     to: Option<ConnectionId>,
     body: SignalBody,
-) -> Result<StatusCode, ApiError> {
+) -> Result<NoContent, ApiError> {
     target.call(Call::Signal { to, body }).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
-fn signal(body: &Members, limits: SignalLimits) -> Result<SignalBody, ApiError> {
-    let data = body.text("data")?.ok_or(ApiError::SignalWithoutData)?;
+fn signal(asked: Signal, limits: SignalLimits) -> Result<SignalBody, ApiError> {
+    let data = asked.data.ok_or(ApiError::SignalWithoutData)?;
     // Two SDKs always send a type.
-    let kind = body.text("type")?.filter(|kind| !kind.is_empty());
-    limits.check_text(kind.unwrap_or_default(), data)?;
+    let kind = asked.kind.filter(|kind| !kind.is_empty());
+    limits.check_text(kind.as_deref().unwrap_or_default(), &data)?;
     Ok(SignalBody {
-        kind: kind.map(str::to_owned),
+        kind,
         data: Some(RawJson::of(&data).map_err(|error| ApiError::Internal(error.into()))?),
     })
 }

@@ -2,62 +2,87 @@
 //! itself is not there yet.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::fmt;
 
 use serde::Deserialize;
 
-use super::body::Body;
+use super::body::{Asked, Body};
 use super::error::ApiError;
-use super::target::{Caller, Target};
+use super::later::{Answer, later};
+use super::start::{Start, Starts};
+use super::target::Target;
 use super::values::{Sip, Uri, invalid};
 use crate::model::id::{ConnectionId, SessionId, StreamId};
 use crate::model::role::Role;
 
-/// What the operations here answer, until they can do what they are asked.
-type Answer = Result<Infallible, ApiError>;
-
-const LATER: Answer = Err(ApiError::Unsupported("SIP"));
+const LATER: Answer = later("SIP");
 
 /// The body of `POST …/dial`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dial {
-    session_id: SessionId,
-    token: String,
-    sip: Callee,
+    /// The session that the call takes part in.
+    pub session_id: SessionId,
+    /// A client token for it, of somebody who may publish and subscribe.
+    pub token: String,
+    /// Whom to call, and how.
+    pub sip: Callee,
 }
 
-impl std::fmt::Debug for Dial {
+impl fmt::Debug for Dial {
     /// Without token and credentials.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dial").finish_non_exhaustive()
     }
 }
 
+/// Whom to call, and how.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "parsed is checked; calling will read the rest")]
-struct Callee {
-    uri: Uri<Sip>,
-    from: Option<String>,
+pub struct Callee {
+    /// Whom. With `;transport=tls` the signaling is encrypted.
+    pub uri: Uri<Sip>,
+    /// Who calls: `number-or-name@domain`.
+    pub from: Option<String>,
+    /// Sent along with the INVITE. Names begin with `X-`.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
-    auth: Option<Credentials>,
+    pub headers: BTreeMap<String, String>,
+    /// For servers that ask who calls.
+    pub auth: Option<Credentials>,
+    /// Encrypt the media.
     #[serde(default)]
-    secure: bool,
+    pub secure: bool,
+    /// Send and receive pictures.
     #[serde(default)]
-    video: bool,
+    pub video: bool,
+    /// Be silent when everybody is muted.
     #[serde(default)]
-    observe_force_mute: bool,
+    pub observe_force_mute: bool,
+    /// The streams that the callee hears; none stands for all.
     #[serde(default)]
-    streams: Vec<StreamId>,
+    pub streams: Vec<StreamId>,
 }
 
+impl fmt::Debug for Callee {
+    /// Without credentials, which headers may hold, too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callee").finish_non_exhaustive()
+    }
+}
+
+/// Digest credentials.
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "parsed is checked; calling will read it")]
-struct Credentials {
-    username: String,
-    password: String,
+pub struct Credentials {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
 }
 
 impl Callee {
@@ -78,22 +103,33 @@ impl Callee {
     }
 }
 
+impl Asked for Dial {
+    fn check(&self) -> Result<(), ApiError> {
+        self.sip.check()
+    }
+}
+
+impl Starts for Dial {
+    fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+}
+
 /// `POST …/dial`.
-pub async fn dial(caller: Caller, Body(asked): Body<Dial>) -> Answer {
-    asked.sip.check()?;
-    caller.media_session(&asked.session_id).await?;
+pub async fn dial(start: Start<Dial>) -> Answer {
     let speaking = [Role::Publisher, Role::Moderator];
-    caller.check_token(&asked.token, &asked.session_id, &speaking)?;
+    start.check_token(&start.asked.token, &speaking)?;
     LATER
 }
 
 /// The body of `POST …/play-dtmf`.
 #[derive(Debug, Deserialize)]
 pub struct Tones {
-    digits: String,
+    /// `0` to `9`, `*` and `#`; `p` waits for half a second.
+    pub digits: String,
 }
 
-impl Tones {
+impl Asked for Tones {
     fn check(&self) -> Result<(), ApiError> {
         let is_tone = |c: char| c.is_ascii_digit() || "*#p".contains(c);
         if !self.digits.is_empty() && self.digits.chars().all(is_tone) {
@@ -105,8 +141,7 @@ impl Tones {
 }
 
 /// `POST …/session/{session}/play-dtmf`.
-pub async fn dtmf_to_all(target: Target, Body(tones): Body<Tones>) -> Answer {
-    tones.check()?;
+pub async fn dtmf_to_all(target: Target, _: Body<Tones>) -> Answer {
     let connections = target.caller.connections(&target.session).await?;
     if connections.is_empty() {
         return Err(ApiError::NobodyConnected);
@@ -115,12 +150,7 @@ pub async fn dtmf_to_all(target: Target, Body(tones): Body<Tones>) -> Answer {
 }
 
 /// `POST …/session/{session}/connection/{connection}/play-dtmf`.
-pub async fn dtmf_to_one(
-    target: Target,
-    connection: ConnectionId,
-    Body(tones): Body<Tones>,
-) -> Answer {
-    tones.check()?;
+pub async fn dtmf_to_one(target: Target, connection: ConnectionId, _: Body<Tones>) -> Answer {
     let connections = target.caller.connections(&target.session).await?;
     if !connections.iter().any(|known| known.id == connection) {
         return Err(ApiError::Missing("connection"));

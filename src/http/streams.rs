@@ -2,10 +2,10 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::body::{Asked, Body};
 use super::error::ApiError;
-use super::members::Members;
 use super::target::Target;
 use crate::hub::call::{Call, StreamSummary};
 use crate::model::id::StreamId;
@@ -61,16 +61,63 @@ pub async fn find(
     Ok(response)
 }
 
+/// The body of `PUT …/session/{session}/stream`.
+#[derive(Debug, Deserialize)]
+pub struct Classes {
+    /// Which streams get which classes.
+    pub items: Vec<ClassesOfOne>,
+}
+
+/// The layout classes of one stream.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassesOfOne {
+    /// Which stream.
+    pub id: StreamId,
+    /// All its classes from now on.
+    pub layout_class_list: ClassList,
+}
+
+/// The body of `PUT …/session/{session}/stream/{stream}`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassesOnly {
+    /// All classes of the stream from now on.
+    pub layout_class_list: ClassList,
+}
+
+/// Layout classes: words without white space, at most 1024 bytes with a space between each two.
+#[derive(Debug)]
+pub struct ClassList(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for ClassList {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let classes = Vec::<String>::deserialize(input)?;
+        let is_word = |class: &String| !class.is_empty() && !class.contains(char::is_whitespace);
+        if !classes.iter().all(is_word) {
+            let what = "must consist of words without white space";
+            return Err(de::Error::custom(what));
+        }
+        let len: usize = classes.iter().map(|class| class.len() + 1).sum();
+        if len > MAX_CLASSES_LEN + 1 {
+            return Err(de::Error::custom("must have at most 1024 bytes"));
+        }
+        Ok(Self(classes))
+    }
+}
+
+impl Asked for Classes {}
+
+impl Asked for ClassesOnly {}
+
 /// `PUT …/session/{session}/stream`: the layout classes of several streams.
-pub async fn set_classes(target: Target, body: Members) -> Result<axum::Json<List>, ApiError> {
-    let items = body
-        .objects("items")?
-        .ok_or_else(|| ApiError::Invalid("items is missing".to_owned()))?;
-    let items: Result<_, ApiError> = items
-        .iter()
-        .map(|item| Ok((id(item)?, classes(item)?)))
-        .collect();
-    let answer = target.call(Call::SetClassesOfMany(items?)).await?;
+pub async fn set_classes(
+    target: Target,
+    Body(asked): Body<Classes>,
+) -> Result<axum::Json<List>, ApiError> {
+    let items = asked.items.into_iter();
+    let items = items.map(|item| (item.id, item.layout_class_list.0));
+    let answer = target.call(Call::SetClassesOfMany(items.collect())).await?;
     Ok(axum::Json(List::of(answer.into_streams())))
 }
 
@@ -78,31 +125,11 @@ pub async fn set_classes(target: Target, body: Members) -> Result<axum::Json<Lis
 pub async fn set_classes_of_one(
     target: Target,
     stream: StreamId,
-    body: Members,
+    Body(asked): Body<ClassesOnly>,
 ) -> Result<axum::Json<Item>, ApiError> {
-    let call = Call::SetClasses(stream, classes(&body)?);
+    let call = Call::SetClasses(stream, asked.layout_class_list.0);
     let answer = target.call(call).await?;
     Ok(axum::Json(only(answer.into_streams())?))
-}
-
-fn id(item: &Members) -> Result<StreamId, ApiError> {
-    let id = item.text("id")?.and_then(|text| text.parse().ok());
-    id.ok_or_else(|| ApiError::Invalid("id must be a stream ID".to_owned()))
-}
-
-fn classes(item: &Members) -> Result<Vec<String>, ApiError> {
-    let classes = item
-        .texts("layoutClassList")?
-        .ok_or_else(|| ApiError::Invalid("layoutClassList is missing".to_owned()))?;
-    let is_word = |class: &&str| !class.is_empty() && !class.contains(char::is_whitespace);
-    if !classes.iter().all(is_word) {
-        let reason = "layoutClassList must consist of words without white space";
-        return Err(ApiError::Invalid(reason.to_owned()));
-    }
-    if classes.iter().map(|class| class.len() + 1).sum::<usize>() > MAX_CLASSES_LEN + 1 {
-        return Err(ApiError::Invalid("layoutClassList is too long".to_owned()));
-    }
-    Ok(classes.into_iter().map(str::to_owned).collect())
 }
 
 fn only(mut streams: Vec<StreamSummary>) -> Result<Item, ApiError> {

@@ -4,13 +4,13 @@ use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-use super::auth::{AuthPolicy, AuthProject};
+use super::auth::{AuthPolicy, AuthProject, PATH_KEY};
 use super::error::ApiError;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::driver::hub::HubHandle;
 use crate::hub::call::{Answer, Call, ConnectionSummary};
-use crate::model::id::{ConnectionId, SessionId, StreamId};
+use crate::model::id::{ConnectionId, ProjectId, SessionId, StreamId};
 use crate::model::project::Project;
 use crate::model::role::Role;
 use crate::model::session::{MediaMode, Session};
@@ -153,6 +153,16 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for ProjectId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let key = segment(parts, PATH_KEY).await;
+        key.and_then(|text| text.parse().ok())
+            .ok_or(ApiError::Missing("project"))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for StreamId {
     type Rejection = ApiError;
 
@@ -174,7 +184,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ConnectionId {
 }
 
 /// The part of the path that the route has this name for.
-async fn segment(parts: &mut Parts, name: &str) -> Option<String> {
+pub(super) async fn segment(parts: &mut Parts, name: &str) -> Option<String> {
     let params = RawPathParams::from_request_parts(parts, &()).await.ok()?;
     let mut params = params.iter();
     params

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::body::Asked;
 use super::error::ApiError;
 use crate::model::id::StreamId;
 
@@ -22,7 +23,7 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Within<MIN, MAX> 
 }
 
 /// A text whose length in characters is in a range.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text<const MIN: usize, const MAX: usize>(pub String);
 
 impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX> {
@@ -100,24 +101,6 @@ schemes! {
     Sip: ["sip:", "sips:"], 5..=2048;
 }
 
-/// How large composed pictures are (`protocol/rest.md`, 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[allow(missing_docs, reason = "each says what it is")]
-pub enum Resolution {
-    #[serde(rename = "640x480")]
-    SdLandscape,
-    #[serde(rename = "480x640")]
-    SdPortrait,
-    #[serde(rename = "1280x720")]
-    HdLandscape,
-    #[serde(rename = "720x1280")]
-    HdPortrait,
-    #[serde(rename = "1920x1080")]
-    FhdLandscape,
-    #[serde(rename = "1080x1920")]
-    FhdPortrait,
-}
-
 /// How the streams of an archive or a broadcast are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -133,17 +116,20 @@ pub enum StreamMode {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SelectStream {
-    add_stream: Option<StreamId>,
-    remove_stream: Option<StreamId>,
+    /// Take this one, or change what is taken of it. Excludes `removeStream`.
+    pub add_stream: Option<StreamId>,
+    /// Take this one no longer. Excludes `addStream`.
+    pub remove_stream: Option<StreamId>,
+    /// Take its sound.
     #[serde(default = "yes")]
-    has_audio: bool,
+    pub has_audio: bool,
+    /// Take its pictures.
     #[serde(default = "yes")]
-    has_video: bool,
+    pub has_video: bool,
 }
 
-impl SelectStream {
-    /// Exactly one of both is asked for, and something of the stream is taken.
-    pub fn check(&self) -> Result<(), ApiError> {
+impl Asked for SelectStream {
+    fn check(&self) -> Result<(), ApiError> {
         match (self.add_stream, self.remove_stream) {
             (Some(_), None) => something(self.has_audio, self.has_video),
             (None, Some(_)) => Ok(()),
@@ -153,17 +139,26 @@ impl SelectStream {
 }
 
 /// Part of a list (`protocol/rest.md`, 11.5).
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Paging {
     /// How many of the newest to leave out.
     #[serde(default)]
     pub offset: u32,
     /// How many at most; [`Self::count`] applies default and limit.
     count: Option<u32>,
+}
+
+impl Asked for Paging {}
+
+/// A list of one session's only.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfSession {
     /// Only those of this session. What is no id of ours finds nothing.
     pub session_id: Option<String>,
 }
+
+impl Asked for OfSession {}
 
 impl Paging {
     /// How many at most. Two SDKs may ask for none, and mean the default.

@@ -1,7 +1,10 @@
 //! Video codecs, as applications, projects and operators name and order them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, de};
 
 /// A video codec that passes through the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,13 @@ impl FromStr for VideoCodecs {
             codecs.push(codec.ok_or(InvalidCodecs)?);
         }
         Ok(Self(codecs))
+    }
+}
+
+impl<'de> Deserialize<'de> for VideoCodecs {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(input)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 

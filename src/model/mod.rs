@@ -6,6 +6,7 @@ pub mod codec;
 pub mod id;
 pub mod jwt;
 pub mod project;
+pub mod resolution;
 pub mod role;
 pub mod session;
 pub mod signal;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::codec::VideoCodecs;
@@ -73,7 +74,8 @@ pub struct OldSecret {
 }
 
 /// Whether a project may be used. What is deleted is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum ProjectStatus {
     /// It may.
     Active,

@@ -2,9 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use serde::Deserialize;
+
 use super::codec::VideoCodecs;
 use super::id::{ProjectId, SessionId};
 use super::project::Project;
+use super::resolution::Resolution;
 use crate::entropy::Entropy;
 
 /// Longest `archiveName` in characters (`protocol/rest.md`, 7.1).
@@ -14,30 +17,24 @@ const MAX_ARCHIVE_NAME: usize = 80;
 /// too. Ours.
 pub const MAX_CONNECTIONS: u32 = 100_000;
 
-/// What `archiveResolution` may be (`protocol/rest.md`, 7.1); the first is the default.
-const ARCHIVE_RESOLUTIONS: [&str; 6] = [
-    "640x480",
-    "480x640",
-    "1280x720",
-    "720x1280",
-    "1920x1080",
-    "1080x1920",
-];
-
 /// How media travels in a session (`p2p.preference`, `protocol/rest.md`, 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum MediaMode {
     /// Through this server (`disabled`).
     #[default]
+    #[serde(rename = "disabled")]
     Routed,
     /// From browser to browser (`enabled`).
+    #[serde(rename = "enabled")]
     Relayed,
     /// Routed, or browser to browser while only two take part (`adaptive`).
+    #[serde(rename = "adaptive")]
     Adaptive,
 }
 
 /// Whether a session is archived without being asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ArchiveMode {
     /// Only when a REST call starts it.
     #[default]
@@ -59,8 +56,8 @@ pub struct Session {
     pub archive_mode: ArchiveMode,
     /// Name of the automatic archive.
     pub archive_name: Option<String>,
-    /// Resolution of the automatic archive, such as `1280x720`.
-    pub archive_resolution: Option<String>,
+    /// How large the pictures of the automatic archive are.
+    pub archive_resolution: Option<Resolution>,
     /// IPv4 address that hints at where the session should live.
     pub location: Option<String>,
     /// Whether clients encrypt media end to end.
@@ -81,18 +78,19 @@ impl Session {
         created_at_ms: i64,
         entropy: &mut Entropy,
     ) -> Self {
-        let relayed = options.media_mode == MediaMode::Relayed;
+        let SessionOptions(asked) = options;
+        let relayed = asked.media_mode == MediaMode::Relayed;
         Self {
-            id: SessionId::issue(project, options.location, created_at_ms, relayed, entropy),
+            id: SessionId::issue(project, asked.location, created_at_ms, relayed, entropy),
             project,
-            media_mode: options.media_mode,
-            archive_mode: options.archive_mode,
-            archive_name: options.archive_name,
-            archive_resolution: options.archive_resolution,
-            location: options.location.map(|address| address.to_string()),
-            e2ee: options.e2ee,
-            max_connections: options.max_connections,
-            video_codecs: options.video_codecs,
+            media_mode: asked.media_mode,
+            archive_mode: asked.archive_mode,
+            archive_name: asked.archive_name,
+            archive_resolution: asked.archive_resolution,
+            location: asked.location.map(|address| address.to_string()),
+            e2ee: asked.e2ee,
+            max_connections: asked.max_connections,
+            video_codecs: asked.video_codecs,
             created_at_ms,
         }
     }
@@ -142,49 +140,34 @@ impl ArchiveMode {
     }
 }
 
-/// What an application asked for, as text; `None` is what it left out or left empty.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SessionRequest<'a> {
+/// What an application asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionRequest {
     /// `p2p.preference`.
-    pub p2p_preference: Option<&'a str>,
+    pub media_mode: MediaMode,
     /// `archiveMode`.
-    pub archive_mode: Option<&'a str>,
+    pub archive_mode: ArchiveMode,
     /// `archiveName`.
-    pub archive_name: Option<&'a str>,
+    pub archive_name: Option<String>,
     /// `archiveResolution`.
-    pub archive_resolution: Option<&'a str>,
+    pub archive_resolution: Option<Resolution>,
     /// `location`.
-    pub location: Option<&'a str>,
+    pub location: Option<Ipv4Addr>,
     /// `e2ee`.
-    pub e2ee: Option<&'a str>,
+    pub e2ee: bool,
     /// `maxConnections`, our own.
-    pub max_connections: Option<&'a str>,
+    pub max_connections: Option<u32>,
     /// `videoCodecs`, our own.
-    pub video_codecs: Option<&'a str>,
+    pub video_codecs: Option<VideoCodecs>,
 }
 
 /// What a session is to be like; only combinations that make sense exist.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionOptions {
-    media_mode: MediaMode,
-    archive_mode: ArchiveMode,
-    archive_name: Option<String>,
-    archive_resolution: Option<String>,
-    location: Option<Ipv4Addr>,
-    e2ee: bool,
-    max_connections: Option<u32>,
-    video_codecs: Option<VideoCodecs>,
-}
+pub struct SessionOptions(SessionRequest);
 
 /// What is wrong with a [`SessionRequest`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// No such media mode.
-    #[error("p2p.preference must be enabled, disabled or adaptive")]
-    MediaMode,
-    /// No such archive mode.
-    #[error("archiveMode must be manual or always")]
-    ArchiveMode,
     /// What does not pass through the server cannot be archived there.
     #[error("archiveMode always needs p2p.preference disabled")]
     ArchiveNeedsRouted,
@@ -194,66 +177,20 @@ pub enum SessionError {
     /// Too long.
     #[error("archiveName must have at most 80 characters")]
     ArchiveName,
-    /// Not one of six.
-    #[error(
-        "archiveResolution must be 640x480, 480x640, 1280x720, 720x1280, 1920x1080 or 1080x1920"
-    )]
-    ArchiveResolution,
-    /// Not an address.
-    #[error("location must be an IPv4 address")]
-    Location,
-    /// Neither true nor false.
-    #[error("e2ee must be true or false")]
-    E2ee,
-    /// Not a number of connections.
-    #[error("maxConnections must be a number from 1 to 100000")]
-    MaxConnections,
-    /// Not a list of codecs.
-    #[error("videoCodecs must list some of vp8, vp9, h264 and av1, each at most once")]
-    VideoCodecs,
     /// What is encrypted end to end can be neither relayed, adapted nor archived.
     #[error("e2ee needs p2p.preference disabled and archiveMode manual")]
     E2eeNeedsRouted,
 }
 
-impl SessionOptions {
-    /// Applies defaults and rules (`protocol/rest.md`, 7.1).
-    pub fn parse(request: SessionRequest<'_>) -> Result<Self, SessionError> {
-        let media_mode = parsed(request.p2p_preference, MediaMode::from_word);
-        let archive_mode = parsed(request.archive_mode, ArchiveMode::from_word);
-        let resolution = parsed(request.archive_resolution, |text| {
-            ARCHIVE_RESOLUTIONS
-                .into_iter()
-                .find(|known| *known == text)
-                .map(Some)
-        });
-        let location = parsed(request.location, |text| text.parse().ok().map(Some));
-        let e2ee = parsed(request.e2ee, |text| text.to_ascii_lowercase().parse().ok());
-        let max_connections = parsed(request.max_connections, |text| {
-            parse_max_connections(text).map(Some)
-        });
-        let video_codecs = parsed(request.video_codecs, |text| text.parse().ok().map(Some));
-        let options = Self {
-            media_mode: media_mode.ok_or(SessionError::MediaMode)?,
-            archive_mode: archive_mode.ok_or(SessionError::ArchiveMode)?,
-            archive_name: request.archive_name.map(str::to_owned),
-            archive_resolution: resolution
-                .ok_or(SessionError::ArchiveResolution)?
-                .map(str::to_owned),
-            location: location.ok_or(SessionError::Location)?,
-            e2ee: e2ee.ok_or(SessionError::E2ee)?,
-            max_connections: max_connections.ok_or(SessionError::MaxConnections)?,
-            video_codecs: video_codecs.ok_or(SessionError::VideoCodecs)?,
-        };
-        options.checked()
-    }
+impl TryFrom<SessionRequest> for SessionOptions {
+    type Error = SessionError;
 
-    /// The rules between the options.
-    fn checked(mut self) -> Result<Self, SessionError> {
-        let routed = self.media_mode == MediaMode::Routed;
-        let always = self.archive_mode == ArchiveMode::Always;
-        let described = self.archive_name.is_some() || self.archive_resolution.is_some();
-        let name_len = self
+    /// Applies the rules between what was asked for (`protocol/rest.md`, 7.1).
+    fn try_from(mut asked: SessionRequest) -> Result<Self, SessionError> {
+        let routed = asked.media_mode == MediaMode::Routed;
+        let always = asked.archive_mode == ArchiveMode::Always;
+        let described = asked.archive_name.is_some() || asked.archive_resolution.is_some();
+        let name_len = asked
             .archive_name
             .as_deref()
             .map_or(0, |name| name.chars().count());
@@ -266,25 +203,14 @@ impl SessionOptions {
         if name_len > MAX_ARCHIVE_NAME {
             return Err(SessionError::ArchiveName);
         }
-        if self.e2ee && (always || !routed) {
+        if asked.e2ee && (always || !routed) {
             return Err(SessionError::E2eeNeedsRouted);
         }
-        if always && self.archive_resolution.is_none() {
-            self.archive_resolution = Some(ARCHIVE_RESOLUTIONS[0].to_owned());
+        if always {
+            asked.archive_resolution.get_or_insert_default();
         }
-        Ok(self)
+        Ok(Self(asked))
     }
-}
-
-/// A limit for connections as text, from 1 to [`MAX_CONNECTIONS`].
-pub fn parse_max_connections(text: &str) -> Option<u32> {
-    let number = text.parse().ok()?;
-    (1..=MAX_CONNECTIONS).contains(&number).then_some(number)
-}
-
-/// The default when nothing was given, `None` when it is nothing we know.
-fn parsed<T: Default>(text: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    text.map_or_else(|| Some(T::default()), parse)
 }
 
 #[cfg(test)]
@@ -293,7 +219,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_is_a_routed_session_archived_by_hand() {
-        let options = SessionOptions::parse(SessionRequest::default()).unwrap();
+        let options = SessionOptions::try_from(SessionRequest::default()).unwrap();
         assert_eq!(options, SessionOptions::default());
         let key = ProjectId::new(47_665_971).unwrap();
         let session = Session::create(key, options, 1000, &mut Entropy::from_seed(1));
@@ -304,103 +230,44 @@ mod tests {
         assert_eq!((session.project, session.created_at_ms), (key, 1000));
     }
 
+    fn refused(request: &SessionRequest) -> Option<SessionError> {
+        SessionOptions::try_from(request.clone()).err()
+    }
+
     #[test]
     fn an_automatic_archive_needs_a_routed_session() {
-        let always = |p2p| SessionRequest {
-            p2p_preference: p2p,
-            archive_mode: Some("always"),
+        let always = |media_mode| SessionRequest {
+            media_mode,
+            archive_mode: ArchiveMode::Always,
             ..SessionRequest::default()
         };
-        let archived = SessionOptions::parse(always(Some("disabled"))).unwrap();
-        assert_eq!(archived.archive_resolution.as_deref(), Some("640x480"));
-        assert!(SessionOptions::parse(always(None)).is_ok());
-        for p2p in ["enabled", "adaptive"] {
-            let error = SessionOptions::parse(always(Some(p2p))).unwrap_err();
-            assert_eq!(error, SessionError::ArchiveNeedsRouted, "{p2p}");
+        let SessionOptions(archived) = always(MediaMode::Routed).try_into().unwrap();
+        assert_eq!(archived.archive_resolution, Some(Resolution::SdLandscape));
+        for mode in [MediaMode::Relayed, MediaMode::Adaptive] {
+            let expected = Some(SessionError::ArchiveNeedsRouted);
+            assert_eq!(refused(&always(mode)), expected, "{mode:?}");
         }
     }
 
     #[test]
     fn an_archive_is_described_only_if_it_is_automatic() {
-        let check = |mode, name, resolution, expected| {
+        let check = |archive_mode, name: Option<&str>, archive_resolution, expected| {
             let request = SessionRequest {
-                archive_mode: mode,
-                archive_name: name,
-                archive_resolution: resolution,
+                archive_mode,
+                archive_name: name.map(str::to_owned),
+                archive_resolution,
                 ..SessionRequest::default()
             };
-            assert_eq!(
-                SessionOptions::parse(request).err(),
-                expected,
-                "{request:?}"
-            );
+            assert_eq!(refused(&request), expected, "{request:?}");
         };
+        let (always, manual) = (ArchiveMode::Always, ArchiveMode::Manual);
         let (fits, long) = ("é".repeat(80), "é".repeat(81));
-        check(Some("always"), Some(&fits), Some("1080x1920"), None);
-        check(
-            Some("always"),
-            Some(&long),
-            None,
-            Some(SessionError::ArchiveName),
-        );
-        check(
-            Some("always"),
-            None,
-            Some("640x481"),
-            Some(SessionError::ArchiveResolution),
-        );
-        check(
-            None,
-            Some("lesson"),
-            None,
-            Some(SessionError::ArchiveNeedsAlways),
-        );
-        check(
-            Some("manual"),
-            None,
-            Some("640x480"),
-            Some(SessionError::ArchiveNeedsAlways),
-        );
-        check(Some("Always"), None, None, Some(SessionError::ArchiveMode));
-    }
-
-    #[test]
-    fn a_location_is_an_ipv4_address() {
-        let check = |location, valid: bool| {
-            let request = SessionRequest {
-                location: Some(location),
-                ..SessionRequest::default()
-            };
-            assert_eq!(SessionOptions::parse(request).is_ok(), valid, "{location}");
-        };
-        check("12.34.56.78", true);
-        check("256.0.0.1", false);
-        check("12.34.56", false);
-        check("::1", false);
-        check("12.34.56.78 ", false);
-        check("example.org", false);
-    }
-
-    #[test]
-    fn a_limit_for_connections_is_a_number_in_range() {
-        let check = |text, expected: Result<u32, SessionError>| {
-            let request = SessionRequest {
-                max_connections: Some(text),
-                ..SessionRequest::default()
-            };
-            let parsed = SessionOptions::parse(request).map(|options| options.max_connections);
-            assert_eq!(parsed, expected.map(Some), "{text}");
-        };
-        let refused = Err(SessionError::MaxConnections);
-        check("1", Ok(1));
-        check("100000", Ok(100_000));
-        check("0", refused);
-        check("-1", refused);
-        check("100001", refused);
-        check("99999999999999999999", refused);
-        check("2.5", refused);
-        check("[2]", refused);
-        check("two", refused);
+        let portrait = Some(Resolution::FhdPortrait);
+        let needs_always = Some(SessionError::ArchiveNeedsAlways);
+        check(always, Some(&fits), portrait, None);
+        check(always, Some(&long), None, Some(SessionError::ArchiveName));
+        check(manual, Some("lesson"), None, needs_always);
+        check(manual, None, portrait, needs_always);
     }
 
     #[test]
@@ -442,34 +309,21 @@ mod tests {
 
     #[test]
     fn end_to_end_encryption_needs_a_routed_session_without_automatic_archive() {
-        let check = |e2ee, p2p, archive, expected| {
+        let check = |e2ee, media_mode, archive_mode, expected| {
             let request = SessionRequest {
-                e2ee: Some(e2ee),
-                p2p_preference: p2p,
-                archive_mode: archive,
+                e2ee,
+                media_mode,
+                archive_mode,
                 ..SessionRequest::default()
             };
-            assert_eq!(
-                SessionOptions::parse(request).err(),
-                expected,
-                "{request:?}"
-            );
+            assert_eq!(refused(&request), expected, "{request:?}");
         };
-        check("true", None, None, None);
-        check("True", Some("disabled"), Some("manual"), None);
-        check("False", Some("enabled"), None, None);
-        check(
-            "true",
-            Some("enabled"),
-            None,
-            Some(SessionError::E2eeNeedsRouted),
-        );
-        check(
-            "true",
-            None,
-            Some("always"),
-            Some(SessionError::E2eeNeedsRouted),
-        );
-        check("yes", None, None, Some(SessionError::E2ee));
+        let (routed, relayed) = (MediaMode::Routed, MediaMode::Relayed);
+        let (always, manual) = (ArchiveMode::Always, ArchiveMode::Manual);
+        let needs_routed = Some(SessionError::E2eeNeedsRouted);
+        check(true, routed, manual, None);
+        check(false, relayed, manual, None);
+        check(true, relayed, manual, needs_routed);
+        check(true, routed, always, needs_routed);
     }
 }

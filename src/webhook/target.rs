@@ -1,10 +1,12 @@
 //! Where a webhook goes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, de};
 use url::{Host, Url};
 
 /// Longest URL in bytes (our choice).
@@ -19,13 +21,13 @@ pub struct TargetUrl(Arc<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
     /// Not a URL with a host.
-    #[error("url must be an http or https URL")]
+    #[error("must be an http or https URL")]
     NotAUrl,
     /// It would be shown in lists and in the log.
-    #[error("url must not hold a user name or password")]
+    #[error("must not hold a user name or password")]
     Credentials,
     /// Longer than 2048 bytes.
-    #[error("url is too long")]
+    #[error("must have at most 2048 bytes")]
     TooLong,
 }
 
@@ -47,6 +49,13 @@ impl TargetUrl {
             Host::Ipv6(address) => Some(address.into()),
             Host::Domain(_) => None,
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetUrl {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(input)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use parlor::model::resolution::Resolution;
 use parlor::model::session::{ArchiveMode, MediaMode, Session};
 
 use super::support::{Answer, TestServer, claims, sign};
@@ -71,7 +72,7 @@ async fn java_gets_an_array_of_one() {
     let session = stored(&server, &answer).await;
     assert_eq!(session.archive_mode, ArchiveMode::Always);
     assert_eq!(session.archive_name.as_deref(), Some("lesson"));
-    assert_eq!(session.archive_resolution.as_deref(), Some("1280x720"));
+    assert_eq!(session.archive_resolution, Some(Resolution::HdLandscape));
     assert_eq!(session.location.as_deref(), Some("12.34.56.78"));
 }
 
@@ -136,5 +137,5 @@ async fn dotnet_gets_xml_for_empty_parameters_at_a_doubled_slash() {
     assert_eq!(answer.xml("partner_id"), server.project.id.to_string());
     let session = stored(&server, &answer).await;
     assert_eq!((session.archive_name, session.location), (None, None));
-    assert_eq!(session.archive_resolution.as_deref(), Some("640x480"));
+    assert_eq!(session.archive_resolution, Some(Resolution::SdLandscape));
 }

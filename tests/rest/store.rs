@@ -6,7 +6,7 @@ use parlor::db::{Db, DbError, Options};
 use parlor::entropy::Entropy;
 use parlor::model::id::ProjectId;
 use parlor::model::project::Project;
-use parlor::model::session::{Session, SessionOptions, SessionRequest};
+use parlor::model::session::{ArchiveMode, MediaMode, Session, SessionOptions, SessionRequest};
 
 use crate::support::TestStore;
 
@@ -15,8 +15,8 @@ fn projects() -> [Project; 2] {
     ["first", "second"].map(|name| Project::generate(name, 1_739_538_894_959, &mut entropy))
 }
 
-fn session(project: ProjectId, request: SessionRequest<'_>) -> Session {
-    let options = SessionOptions::parse(request).unwrap();
+fn session(project: ProjectId, request: SessionRequest) -> Session {
+    let options = SessionOptions::try_from(request).unwrap();
     Session::create(
         project,
         options,
@@ -35,9 +35,9 @@ async fn everything_is_still_there_after_a_restart() {
     let mut archived = session(
         project.id,
         SessionRequest {
-            archive_mode: Some("always"),
-            archive_name: Some("lesson 1; DROP TABLE sessions"),
-            location: Some("12.34.56.78"),
+            archive_mode: ArchiveMode::Always,
+            archive_name: Some("lesson 1; DROP TABLE sessions".to_owned()),
+            location: Some([12, 34, 56, 78].into()),
             ..SessionRequest::default()
         },
     );
@@ -45,9 +45,9 @@ async fn everything_is_still_there_after_a_restart() {
     let mut relayed = session(
         project.id,
         SessionRequest {
-            p2p_preference: Some("adaptive"),
-            max_connections: Some("2"),
-            video_codecs: Some("av1"),
+            media_mode: MediaMode::Adaptive,
+            max_connections: Some(2),
+            video_codecs: "av1".parse().ok(),
             ..SessionRequest::default()
         },
     );

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::ServiceExt;
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,7 +14,7 @@ use parlor::clock::Clock;
 use parlor::db::{Db, DbError, Options};
 use parlor::entropy::Entropy;
 use parlor::http::auth::{AuthPolicy, AuthProject};
-use parlor::http::error::ApiError;
+use parlor::http::error::{ApiError, as_accepted};
 use parlor::http::{SharedEntropy, normalize, sessions};
 use parlor::model::project::Project;
 use ring::hmac;
@@ -174,6 +175,7 @@ fn router(state: State) -> Router {
     let of_project = get(async |_: AuthProject| "mine");
     Router::new()
         .route("/session/create", post(sessions::create))
+        .route_layer(from_fn(as_accepted))
         .route("/v2/project/{api_key}/session", of_project)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)

@@ -369,7 +369,7 @@ async fn callbacks_are_registered_listed_and_removed() {
     live.callback("DELETE", &path, Value::Null).await.error(404);
     live.callback("DELETE", "/nonsense", Value::Null)
         .await
-        .error(404);
+        .error(400);
     let path = format!("/v2/project/{}/callback", live.key());
     assert_eq!(live.stranger("GET", &path).await.status, 403);
     live.shutdown().await;

@@ -330,10 +330,10 @@ impl Replay {
         };
         let stored = self.sessions.entry(session.to_owned()).or_insert_with(|| {
             let request = SessionRequest {
-                p2p_preference: Some(mode.word()),
+                media_mode: mode,
                 ..SessionRequest::default()
             };
-            let options = SessionOptions::parse(request).expect("every mode is good");
+            let options = SessionOptions::try_from(request).expect("every mode is good");
             let project = "1127".parse().expect("an API key");
             let id = session.parse().expect("a session id");
             Session {
