@@ -1,6 +1,6 @@
-// Headless Chromium and the pages in it.
+// Headless browsers, and the pages in them.
 
-import { chromium } from "playwright-core";
+import { chromium, firefox } from "playwright-core";
 
 import { eventually } from "./parlor.mjs";
 
@@ -18,11 +18,30 @@ const flags = [
   "--autoplay-policy=no-user-gesture-required",
 ];
 
-/** A fresh browser with a fresh profile. */
+/** What the flags above are to Chromium. */
+const preferences = {
+  "media.navigator.streams.fake": true,
+  "media.navigator.permission.disabled": true,
+  "media.autoplay.default": 0,
+  // Otherwise there would be no candidates for a server on this machine.
+  "media.peerconnection.ice.loopback": true,
+  "media.peerconnection.ice.obfuscate_host_addresses": false,
+};
+
+/** A fresh Chromium with a fresh profile. */
 export function startBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: flags,
+  });
+}
+
+/** A fresh Firefox with a fresh profile, as Mozilla and Debian build it, driven over WebDriver BiDi. */
+export function startFirefox() {
+  return firefox.launch({
+    channel: "moz-firefox",
+    executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+    firefoxUserPrefs: preferences,
   });
 }
 
@@ -86,9 +105,10 @@ export class Participant {
 
   /** Waits until what it receives moves: `kinds` of "audio" and "video". */
   async flowing(streamId, kinds = ["audio", "video"]) {
-    const before = await this.call("received", streamId);
+    let before;
     return eventually(`media of ${streamId} to flow (${kinds})`, async () => {
       const now = await this.call("received", streamId);
+      before ??= now;
       const audio = now.audioPackets >= before.audioPackets + 20;
       const video =
         now.frames >= before.frames + 10 &&

@@ -40,13 +40,14 @@ export function useCall(options = {}) {
     },
 
     /**
-     * A page that is not connected yet; `url` is where it believes the server to be, `properties`
-     * are its `OTProperties`, `without` is a video codec that its browser does not have.
+     * A page that is not connected yet, in another browser than Chromium if one is given; `url` is
+     * where it believes the server to be, `properties` are its `OTProperties`, `without` is a video
+     * codec that its browser does not have.
      */
-    async open(sessionId, { token, url, initOptions, properties, without } = {}) {
-      const { browser, site, parlor } = call;
+    async open(sessionId, { token, url, initOptions, properties, without, browser } = {}) {
+      const { site, parlor } = call;
       const participant = await Participant.open({
-        browser,
+        browser: browser ?? call.browser,
         site,
         parlor: { ...parlor, url: url ?? parlor.url },
         sessionId,
@@ -70,7 +71,7 @@ export function useCall(options = {}) {
 
   before(async () => {
     const [parlor, site, browser] = await Promise.all([
-      startParlor(options.args, options.env),
+      startParlor(options),
       startSite(),
       startBrowser(),
     ]);

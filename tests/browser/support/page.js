@@ -147,15 +147,14 @@ const app = {
   /** What a subscriber has received so far; `picture` is a hash of what it shows now. */
   async received(streamId) {
     const { subscriber, element } = subscribers.get(streamId);
-    const stats = await new Promise((resolve, reject) =>
-      subscriber.getStats((error, value) => (error ? reject(error) : resolve(value))),
-    );
+    const { audio, video: seen } = await inbound(subscriber);
     const video = element.querySelector("video") ?? document.getElementById(subscriber.id).querySelector("video");
     return {
-      audioPackets: stats.audio ? stats.audio.packetsReceived : 0,
-      audioLost: stats.audio ? stats.audio.packetsLost : 0,
-      videoPackets: stats.video ? stats.video.packetsReceived : 0,
-      frames: video ? video.getVideoPlaybackQuality().totalVideoFrames : 0,
+      audioPackets: audio?.packetsReceived ?? 0,
+      audioLost: audio?.packetsLost ?? 0,
+      audioEnergy: audio?.totalAudioEnergy ?? 0,
+      videoPackets: seen?.packetsReceived ?? 0,
+      frames: seen?.framesDecoded ?? 0,
       width: video ? video.videoWidth : 0,
       picture: video && video.videoWidth ? picture(video) : null,
     };
@@ -242,6 +241,13 @@ const app = {
   forceDisconnect: (id) => settle((done) => session.forceDisconnect(connections.get(id), done)),
   forceUnpublish: (id) => settle((done) => session.forceUnpublish(streams.get(id), done)),
 };
+
+/** What a subscriber's peer connection has received, as `{audio, video}` of `inbound-rtp`. */
+async function inbound(subscriber) {
+  const report = await subscriber.getRtcStatsReport();
+  const streams = [...report.values()].filter(({ type }) => type === "inbound-rtp");
+  return Object.fromEntries(streams.map((stream) => [stream.kind, stream]));
+}
 
 /** A small hash of the frame on show, and how much of it is not black. */
 function picture(video) {

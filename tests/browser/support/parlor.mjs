@@ -25,18 +25,25 @@ export async function eventually(what, probe, ms = 20_000) {
   throw new Error(`${what}: not within ${ms} ms`, { cause: last });
 }
 
-/** A running server: `{url, api_key, api_secret, media_port, pid, stop}`. */
-export async function startParlor(args = [], env = {}) {
+/**
+ * A running server: `{url, api_key, api_secret, media_port, pid, log, stop}`. `within` is a command
+ * that runs the one behind it somewhere else; `http` and `media` are where it listens there.
+ */
+export async function startParlor({
+  args = [],
+  env = {},
+  within = [],
+  http = "127.0.0.1:0",
+  media = "127.0.0.1:0",
+} = {}) {
   const data = await mkdtemp(join(tmpdir(), "parlor-test-"));
   const ready = join(data, "ready.json");
-  const child = spawn(
-    binary,
-    [
-      ...["serve", "--dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"],
-      ...["--data", data, "--ready-file", ready, ...args],
-    ],
-    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } },
-  );
+  const [command, ...rest] = [
+    ...[...within, binary, "serve", "--dev", "--http", http, "--media", media],
+    ...["--data", data, "--ready-file", ready, ...args],
+  ];
+  const options = { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } };
+  const child = spawn(command, rest, options);
   let log = "";
   const keep = (chunk) => (log = (log + chunk).slice(-200_000));
   child.stdout.on("data", keep);
