@@ -1,7 +1,6 @@
 //! Packet bytes: RTP, RTCP and payload descriptors.
 
-use parlor::rtp::codec::vp8::{Descriptor, Picture};
-use parlor::rtp::codec::{av1, h264, vp8, vp9};
+use parlor::rtp::codec::{Numbering, Picture, av1, dependency, h264, vp8, vp9};
 use parlor::rtp::header::{Header, MAX_LEN, Outgoing};
 use parlor::rtp::rtcp::report::{ReportBlock, push_sender_report};
 use parlor::rtp::rtcp::{Compound, Rtcp, feedback};
@@ -86,33 +85,61 @@ fn check_blocks(blocks: impl Iterator<Item = ReportBlock>) {
     assert!(count <= 31);
 }
 
-/// Several payloads, and dependency descriptors, of one stream.
+/// Several payloads of one stream.
 pub fn codec(data: &[u8]) {
-    let mut templates = av1::Templates::default();
     for part in parts(data) {
         let _ = vp8::starts_keyframe(part);
         let _ = vp8::size(part);
-        let _ = vp9::starts_keyframe(part);
-        let _ = vp9::size(part);
-        assert!(vp9::temporal(part).is_none_or(|layer| layer < 8));
         let _ = h264::starts_keyframe(part);
+        let _ = h264::size(part);
         let _ = av1::starts_keyframe(part);
-        let _ = av1::descriptor_starts_keyframe(part);
-        assert!(templates.temporal(part).is_none_or(|layer| layer < 64));
-        vp8_numbers(part);
+        let _ = av1::size(part);
+        if let Some(read) = vp8::Descriptor::parse(part) {
+            numbers(part, &read.numbering, |payload| {
+                vp8::Descriptor::parse(payload).map(|read| read.numbering)
+            });
+        }
+        if let Some(read) = vp9::Descriptor::parse(part) {
+            assert!(read.spatial < 8 && read.temporal < 8);
+            numbers(part, &read.numbering, |payload| {
+                vp9::Descriptor::parse(payload).map(|read| read.numbering)
+            });
+        }
+    }
+}
+
+/// The dependency descriptors of one stream: what is rewritten says the same.
+pub fn dependency(data: &[u8]) {
+    let mut structure = dependency::Structure::default();
+    for part in parts(data) {
+        let _ = dependency::starts_keyframe(part);
+        let mut copy = structure.clone();
+        let Some(frame) = structure.read(part) else {
+            continue;
+        };
+        assert!(!frame.key || frame.starts);
+        let active = structure.active(1, 1);
+        assert!(active.count <= 32);
+        let mut out = [0; dependency::MAX_LEN];
+        for active in [None, Some(active)] {
+            let Some(len) = dependency::rewrite(part, 1, active, &mut out) else {
+                continue;
+            };
+            let number = frame.number.wrapping_add(1);
+            let expected = dependency::Frame { number, ..frame };
+            assert_eq!(copy.read(&out[..len]), Some(expected), "{active:?}");
+        }
     }
 }
 
 /// Shifted picture numbers are read back shifted, and nothing else has changed.
-fn vp8_numbers(payload: &[u8]) {
-    let Some(before) = Descriptor::parse(payload) else {
-        return;
-    };
-    let shift = Picture { id: 5, tl0: 3 };
+fn numbers(payload: &[u8], before: &Numbering, read: impl FnOnce(&[u8]) -> Option<Numbering>) {
+    let (id, tl0, frame) = (5, 3, 0);
+    let shift = Picture { id, tl0, frame };
     let mut shifted = payload.to_vec();
     before.write(shift, &mut shifted);
-    let after = Descriptor::parse(&shifted).expect("still a descriptor");
-    assert_eq!(after.temporal, before.temporal);
+    let after = read(&shifted).expect("still a descriptor");
+    assert_eq!(before.is_numbered(), after.is_numbered());
     let mut back = shifted;
     let undo = Picture::default().since(shift);
     after.write(undo, &mut back);

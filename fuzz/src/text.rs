@@ -8,7 +8,7 @@ use parlor::sfu::negotiator::Negotiator;
 use parlor::sfu::path::Candidate;
 use parlor::sfu::sdp::SessionDescription;
 use parlor::sfu::worker::WorkerId;
-use parlor::sfu::{Event, PublicationId, Request, SubscriptionId, Wanted};
+use parlor::sfu::{Event, PublicationId, Request, SubscriptionId, Terms, Wanted};
 use parlor::signaling::client;
 use parlor::signaling::frame::Frame;
 
@@ -70,7 +70,7 @@ fn offer(negotiator: &mut Negotiator, publication: PublicationId, sdp: &str) {
     negotiator.handle_request(Request::PublisherOffer {
         publication,
         sdp,
-        codecs: None,
+        terms: Terms::default(),
     });
     check_events(negotiator, 1);
 }

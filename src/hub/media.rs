@@ -6,7 +6,7 @@ use super::request::Caller;
 use super::session::{Delivery, Source};
 use super::tell::Audience;
 use crate::model::id::SubscriberId;
-use crate::sfu::{Event, Leg, Request};
+use crate::sfu::{Event, Leg, Request, Terms};
 use crate::signaling::client::{Negotiation, NegotiationMessage};
 use crate::signaling::error::Refusal;
 use crate::signaling::server::{NegotiationId, Sdp, ServerEvent};
@@ -63,11 +63,15 @@ impl Hub {
         }
         match negotiation.message {
             NegotiationMessage::Offer(sdp) => {
-                let codecs = self.session(caller.session).stored.video_codecs.clone();
+                let session = &self.session(caller.session).stored;
+                let terms = Terms {
+                    codecs: session.video_codecs.clone(),
+                    encrypted: session.e2ee,
+                };
                 let request = Request::PublisherOffer {
                     publication,
                     sdp,
-                    codecs,
+                    terms,
                 };
                 self.media(caller.session, request);
                 Ok(())

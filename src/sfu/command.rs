@@ -164,6 +164,8 @@ pub struct InboundTrackConfig {
     pub codecs: Vec<InboundCodec>,
     /// Header extensions in the publisher's numbering.
     pub extensions: ExtensionMap,
+    /// Whether payloads are encrypted end to end, so that nothing is to be read of them.
+    pub encrypted: bool,
 }
 
 /// The simulcast layers of a track, lowest first (`protocol/signaling.md`, 13.5).

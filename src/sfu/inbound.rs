@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::MediaKind;
 use super::cache::Cache;
-use super::command::{Codec, InboundCodec, InboundTrackConfig, Simulcast};
+use super::command::{InboundCodec, InboundTrackConfig, Simulcast};
+use super::frame::{FrameReader, MAX_SPATIAL};
 use super::keyframe::KeyframeRequests;
 use super::layer::{Layers, MAX_LAYERS, Meter};
 use super::nack::{Arrival, Gaps};
 use super::packet::{Packet, text_element};
 use super::report::ReceiveStats;
-use crate::rtp::codec::{Size, av1, vp9};
+use crate::rtp::codec::Size;
 use crate::rtp::header::Header;
 use crate::rtp::rtcp::report::SenderInfo;
 use crate::rtp::seq::Extender;
@@ -36,6 +37,8 @@ pub(super) struct InboundTrack {
     selected: [Option<u32>; MAX_LAYERS],
     /// What subscribers choose from.
     pub(super) layers: Layers,
+    /// What each layer costs.
+    meters: Option<[Meter; MAX_LAYERS]>,
     refresh_at: Option<Instant>,
 }
 
@@ -49,9 +52,9 @@ pub(super) struct Stream {
     rid: Option<String>,
     /// Its simulcast layer, 0 the lowest.
     pub(super) layer: usize,
-    size: Option<Size>,
-    meter: Meter,
-    templates: av1::Templates,
+    /// The sizes of its spatial layers, as its last key frame told them.
+    sizes: [Option<Size>; MAX_SPATIAL],
+    pub(super) frames: FrameReader,
     numbers: Extender,
     pub(super) gaps: Gaps,
     pub(super) stats: ReceiveStats,
@@ -78,6 +81,7 @@ impl InboundTrack {
             streams: Vec::new(),
             selected: [None; MAX_LAYERS],
             layers: Layers::default(),
+            meters: None,
             refresh_at: None,
         }
     }
@@ -213,9 +217,8 @@ impl InboundTrack {
             rtx_ssrc: rtx.map(|(_, rtx)| *rtx),
             rid: rid.map(str::to_owned),
             layer,
-            size: None,
-            meter: Meter::new(now),
-            templates: av1::Templates::default(),
+            sizes: [None; MAX_SPATIAL],
+            frames: FrameReader::default(),
             numbers: Extender::default(),
             gaps: Gaps::new(),
             stats: ReceiveStats::default(),
@@ -295,43 +298,62 @@ impl InboundTrack {
         self.streams.iter().find(|stream| stream.source == source)
     }
 
-    /// Takes note of what a packet of stream `index` costs, and of how large its picture is.
-    pub(super) fn measure(
-        &mut self,
-        index: usize,
-        (len, timestamp, temporal): (usize, u32, u8),
-        now: Instant,
-    ) {
+    /// Whether the spatial layers of stream `index` are the layers of the track: it has several, and
+    /// no other stream carries any.
+    pub(super) fn is_scalable(&self, index: usize) -> bool {
+        let stream = &self.streams[index];
+        let alone = self.selected.iter().flatten().all(|s| *s == stream.source);
+        stream.layer == 0 && alone && stream.frames.is_spatial()
+    }
+
+    /// Takes note of what a packet costs.
+    pub(super) fn measure(&mut self, index: usize, packet: &Packet, now: Instant) {
+        let len = packet.payload.len();
         if self.config.kind != MediaKind::Video || len == 0 {
             return;
         }
-        let stream = &mut self.streams[index];
-        stream.meter.add(len, timestamp, temporal);
-        if !self.layers.is_active(stream.layer) {
-            self.layers.begin(stream.layer, stream.size);
+        if !self.layers.is_active(packet.layer) {
+            let size = self.streams[index].size(packet);
+            self.layers.begin(packet.layer, size);
+        }
+        let meters = self
+            .meters
+            .get_or_insert_with(|| std::array::from_fn(|_| Meter::new(now)));
+        for (layer, meter) in meters.iter_mut().enumerate() {
+            if packet.layers >> layer & 1 != 0 {
+                let own = layer == packet.layer;
+                meter.add(len, packet.timestamp, packet.frame.temporal, own);
+            }
         }
         if self.refresh_at.is_none_or(|at| at <= now) {
             self.refresh_at = Some(now + Meter::WINDOW);
-            self.refresh(now);
-        }
-    }
-
-    /// Brings the table up to date with what the streams were measured to be.
-    fn refresh(&mut self, now: Instant) {
-        for stream in &mut self.streams {
-            let rates = stream.meter.finish(now);
-            if self.selected[stream.layer] == Some(stream.source) {
-                self.layers.update(stream.layer, rates);
+            for (layer, meter) in meters.iter_mut().enumerate() {
+                self.layers.update(layer, meter.finish(now));
             }
         }
     }
 
     /// A key frame says how large the pictures of stream `index` are.
-    pub(super) fn resize(&mut self, index: usize, size: Option<Size>) {
+    pub(super) fn resize(
+        &mut self,
+        index: usize,
+        packet: &Packet,
+        sizes: [Option<Size>; MAX_SPATIAL],
+    ) {
         let stream = &mut self.streams[index];
-        if size.is_some() && stream.size != size {
-            stream.size = size;
-            self.layers.begin(stream.layer, size);
+        if sizes == [None; MAX_SPATIAL] || stream.sizes == sizes {
+            return;
+        }
+        stream.sizes = sizes;
+        if !packet.is_scalable {
+            let size = stream.size(packet);
+            return self.layers.begin(packet.layer, size);
+        }
+        for (layer, size) in sizes.into_iter().enumerate() {
+            // Also what has not come yet: with this key frame it is chosen or not.
+            if size.is_some() {
+                self.layers.begin(layer, size);
+            }
         }
     }
 
@@ -340,9 +362,13 @@ impl InboundTrack {
         if self.config.kind != MediaKind::Video {
             return;
         }
-        let selected = &self.selected;
-        for stream in &mut self.streams {
-            if layers >> stream.layer & 1 != 0 && selected[stream.layer] == Some(stream.source) {
+        for index in 0..self.streams.len() {
+            let carries = match self.is_scalable(index) {
+                true => u8::MAX,
+                false => 1 << self.streams[index].layer,
+            };
+            let stream = &mut self.streams[index];
+            if layers & carries != 0 && self.selected[stream.layer] == Some(stream.source) {
                 stream.keyframes.want();
             }
         }
@@ -379,19 +405,12 @@ impl Stream {
         (sequence, self.gaps.receive(sequence, now))
     }
 
-    /// The temporal layer of a packet.
-    pub(super) fn temporal(
-        &mut self,
-        codec: Codec,
-        payload: &[u8],
-        descriptor: Option<&[u8]>,
-    ) -> u8 {
-        if let Some(descriptor) = descriptor {
-            return self.templates.temporal(descriptor).unwrap_or(0);
-        }
-        match codec {
-            Codec::Vp9 => vp9::temporal(payload).unwrap_or(0),
-            _ => 0,
+    /// How large the pictures of a packet's layer are; of a stream that is one layer of several, its
+    /// largest ones.
+    fn size(&self, packet: &Packet) -> Option<Size> {
+        match packet.is_scalable {
+            true => *self.sizes.get(packet.layer)?,
+            false => self.sizes.iter().rev().copied().flatten().next(),
         }
     }
 }
@@ -421,6 +440,7 @@ mod tests {
                 repaired_rid: Some(3),
                 ..Default::default()
             },
+            encrypted: false,
         })
     }
 

@@ -1,15 +1,16 @@
-//! When to ask a publisher for a key frame, and how to know one.
+//! When to ask a publisher for a key frame.
 
 use std::time::{Duration, Instant};
-
-use super::command::Codec;
-use crate::rtp::codec::{Size, av1, h264, vp8, vp9};
 
 /// Least time between two requests: encoders answer each with a large frame.
 const SPACING: Duration = Duration::from_millis(500);
 
 /// Requests without an answer before silence; the next need starts over.
 const MAX_TRIES: u8 = 10;
+
+/// After this a request is taken as answered where key frames cannot be recognised; a decoder that
+/// got none asks again.
+const PRESUMED: Duration = Duration::from_millis(300);
 
 /// Merges the requests of all subscribers of one stream.
 #[derive(Debug, Default)]
@@ -33,6 +34,14 @@ impl KeyframeRequests {
         self.wanted = false;
     }
 
+    /// A frame begins to come in, of which nobody can say whether it is a key frame.
+    pub(super) fn presume_arrived(&mut self, now: Instant) {
+        let answered = |at: Instant| now.saturating_duration_since(at) >= PRESUMED;
+        if self.sent_at.is_some_and(answered) {
+            self.wanted = false;
+        }
+    }
+
     /// Whether to ask now; counts as asked.
     pub(super) fn poll(&mut self, now: Instant) -> bool {
         if !self.wanted || self.not_before().is_some_and(|at| at > now) {
@@ -51,33 +60,6 @@ impl KeyframeRequests {
 
     fn not_before(&self) -> Option<Instant> {
         self.sent_at.map(|at| at + SPACING)
-    }
-}
-
-/// Whether a decoder can begin with this packet; `None` if its payload cannot be read.
-pub(super) fn starts_keyframe(
-    codec: Codec,
-    payload: &[u8],
-    descriptor: Option<&[u8]>,
-) -> Option<bool> {
-    if let Some(known) = descriptor.and_then(av1::descriptor_starts_keyframe) {
-        return Some(known);
-    }
-    match codec {
-        Codec::Opus | Codec::Red => Some(true),
-        Codec::Vp8 => vp8::starts_keyframe(payload),
-        Codec::Vp9 => vp9::starts_keyframe(payload),
-        Codec::H264 => h264::starts_keyframe(payload),
-        Codec::Av1 => av1::starts_keyframe(payload),
-    }
-}
-
-/// The picture's size, if this first packet of a key frame says it.
-pub(super) fn picture_size(codec: Codec, payload: &[u8]) -> Option<Size> {
-    match codec {
-        Codec::Vp8 => vp8::size(payload),
-        Codec::Vp9 => vp9::size(payload),
-        Codec::Opus | Codec::Red | Codec::H264 | Codec::Av1 => None,
     }
 }
 
@@ -126,13 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dependency_descriptor_is_believed_before_the_payload() {
-        let (key, delta) = ([0x80, 0, 1, 0x80], [0x80, 0, 1]);
-        assert_eq!(starts_keyframe(Codec::Av1, &[0xff], Some(&key)), Some(true));
-        assert_eq!(
-            starts_keyframe(Codec::Av1, &[0x08], Some(&delta)),
-            Some(false)
-        );
-        assert_eq!(starts_keyframe(Codec::Vp8, &[], None), None);
+    fn where_key_frames_cannot_be_seen_one_request_is_taken_as_answered() {
+        let (mut requests, now) = (KeyframeRequests::default(), now());
+        requests.want();
+        requests.presume_arrived(now);
+        assert!(requests.poll(now));
+        requests.presume_arrived(now + 299 * MS);
+        assert!(requests.poll_timeout().is_some());
+        requests.presume_arrived(now + 300 * MS);
+        assert_eq!(requests.poll_timeout(), None);
     }
 }

@@ -1,12 +1,14 @@
-//! Simulcast and temporal layers: what a track has of them, and which a subscriber gets.
+//! Simulcast, spatial and temporal layers: what a track has of them, and which a subscriber gets.
+//!
+//! The spatial layers of one stream count as layers of the track, like the streams of simulcast:
+//! each is a size that can be had, and costs what it needs of the ones below.
 
 use std::time::{Duration, Instant};
 
 use super::Wanted;
-use super::packet::Packet;
 use crate::rtp::codec::Size;
 
-/// Simulcast layers of a track; clients send two or three (`protocol/signaling.md`, 13.5).
+/// Simulcast or spatial layers of a track; clients send two or three (`protocol/signaling.md`, 13.5).
 pub(super) const MAX_LAYERS: usize = 3;
 
 /// Temporal layers told apart; `L1T3` is what clients send.
@@ -18,13 +20,12 @@ const ASSUMED: Size = Size {
     height: 720,
 };
 
-/// Time between two key frames for a subscriber that wants about one frame per second.
-const THINNED: Duration = Duration::from_millis(900);
-
-/// What a stream costs, measured.
+/// What a layer costs, measured.
 #[derive(Debug)]
 pub(super) struct Meter {
     since: Instant,
+    /// Whether anything of the layer itself came, not only of what it needs.
+    is_sent: bool,
     /// By temporal layer.
     bytes: [u32; MAX_TEMPORAL],
     frames: [u32; MAX_TEMPORAL],
@@ -46,6 +47,7 @@ impl Meter {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
+            is_sent: false,
             bytes: [0; MAX_TEMPORAL],
             frames: [0; MAX_TEMPORAL],
             timestamp: None,
@@ -53,7 +55,9 @@ impl Meter {
         }
     }
 
-    pub(super) fn add(&mut self, len: usize, timestamp: u32, temporal: u8) {
+    /// Adds a packet that the layer needs; `own`: it is one of the layer itself.
+    pub(super) fn add(&mut self, len: usize, timestamp: u32, temporal: u8, own: bool) {
+        self.is_sent |= own;
         let temporal = usize::from(temporal).min(MAX_TEMPORAL - 1);
         self.bytes[temporal] = self.bytes[temporal].saturating_add(len as u32);
         if self.timestamp.replace(timestamp) != Some(timestamp) {
@@ -61,7 +65,7 @@ impl Meter {
         }
     }
 
-    /// Ends a window and tells the smoothed rates; `None` if nothing came in it.
+    /// Ends a window and tells the smoothed rates; `None` if nothing of the layer came in it.
     pub(super) fn finish(&mut self, now: Instant) -> Option<Rates> {
         let passed = now.saturating_duration_since(self.since).as_secs_f32();
         if passed < Self::WINDOW.as_secs_f32() / 2.0 {
@@ -81,10 +85,11 @@ impl Meter {
         self.since = now;
         self.bytes = [0; MAX_TEMPORAL];
         self.frames = [0; MAX_TEMPORAL];
-        if bytes == 0 {
+        if !std::mem::take(&mut self.is_sent) {
             self.rates = Rates::default();
+            return None;
         }
-        (bytes > 0).then_some(self.rates)
+        Some(self.rates)
     }
 }
 
@@ -224,7 +229,7 @@ fn covers(size: Size, width: u32, height: u32) -> bool {
 /// What a subscriber gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Choice {
-    /// The simulcast layer.
+    /// The simulcast layer, or the highest spatial one.
     pub(super) layer: usize,
     /// The highest temporal layer.
     pub(super) temporal: u8,
@@ -236,85 +241,6 @@ impl Default for Choice {
         Self {
             layer: 0,
             temporal: MAX_TEMPORAL as u8 - 1,
-        }
-    }
-}
-
-/// Leaves frames out in such a way that what remains can be decoded.
-#[derive(Debug, Default)]
-pub(super) struct Filter {
-    /// Frames up to this temporal layer pass.
-    temporal: u8,
-    /// The frame that is decided about, and the last one that was left out.
-    timestamp: Option<u32>,
-    left_out: Option<u32>,
-    /// The key frame that is let through when only those are.
-    key: Option<(u32, Instant)>,
-}
-
-/// What the filter says about a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is for the subscriber.
-    Pass,
-    /// It is not. `new_frame`: it is the first packet of its frame to be left out.
-    LeaveOut {
-        new_frame: bool,
-        needs_keyframe: bool,
-    },
-}
-
-impl Filter {
-    /// Begins anew with a frame that everything passes of.
-    pub(super) fn begin(&mut self, packet: &Packet, limit: u8, now: Instant) {
-        self.temporal = limit;
-        self.timestamp = Some(packet.timestamp);
-        self.key = Some((packet.timestamp, now));
-    }
-
-    /// Decides about a packet: `limit` is the highest temporal layer wanted, `thin` whether about
-    /// one frame a second is.
-    pub(super) fn judge(
-        &mut self,
-        packet: &Packet,
-        limit: u8,
-        thin: bool,
-        now: Instant,
-    ) -> Verdict {
-        let mut needs_keyframe = false;
-        let passes = if thin {
-            let (current, at) = self.key.unwrap_or((packet.timestamp, now));
-            let due = now.saturating_duration_since(at) >= THINNED;
-            if due && packet.keyframe == Some(true) {
-                self.key = Some((packet.timestamp, now));
-            }
-            needs_keyframe = due && packet.keyframe == Some(false);
-            // What cannot be read cannot be told from a key frame.
-            let unreadable = packet.keyframe.is_none() && packet.temporal == 0;
-            current == packet.timestamp || due && packet.keyframe == Some(true) || unreadable
-        } else {
-            self.adjust(packet, limit);
-            packet.temporal <= self.temporal
-        };
-        if passes {
-            return Verdict::Pass;
-        }
-        Verdict::LeaveOut {
-            new_frame: self.left_out.replace(packet.timestamp) != Some(packet.timestamp),
-            needs_keyframe,
-        }
-    }
-
-    /// Changes the limit between frames: down at any, up by one with a frame of the base layer,
-    /// which everything later depends on and nothing that was left out.
-    fn adjust(&mut self, packet: &Packet, limit: u8) {
-        if self.timestamp.replace(packet.timestamp) == Some(packet.timestamp) {
-            return;
-        }
-        if packet.keyframe == Some(true) || self.temporal > limit {
-            self.temporal = limit;
-        } else if packet.temporal == 0 && self.temporal < limit {
-            self.temporal += 1;
         }
     }
 }
@@ -386,8 +312,8 @@ mod tests {
         let mut meter = Meter::new(start);
         for frame in 0..20u32 {
             let temporal = [0, 2, 1, 2][frame as usize % 4];
-            meter.add(500, frame * 3_000, temporal);
-            meter.add(500, frame * 3_000, temporal);
+            meter.add(500, frame * 3_000, temporal, true);
+            meter.add(500, frame * 3_000, temporal, true);
         }
         let rates = meter.finish(start + Duration::from_secs(1));
         let rates = rates.expect("packets came");

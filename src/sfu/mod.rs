@@ -28,6 +28,8 @@ mod cache;
 mod counters;
 mod downlink;
 mod fallback;
+mod filter;
+mod frame;
 mod handoff;
 mod inbound;
 mod keyframe;
@@ -96,8 +98,8 @@ pub enum Request {
         publication: PublicationId,
         /// Full SDP text.
         sdp: String,
-        /// The video codecs it may use, the preferred one first; `None`: all, in its own order.
-        codecs: Option<VideoCodecs>,
+        /// What the session says about it.
+        terms: Terms,
     },
     /// Start a subscription. Answered by [`Event::Offer`] or [`Event::Closed`].
     Subscribe {
@@ -140,6 +142,16 @@ pub enum Request {
         /// Which.
         subscription: SubscriptionId,
     },
+}
+
+/// What a session says about everything that is published in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The video codecs that may be used, the preferred one first; `None`: all, in the publisher's
+    /// own order.
+    pub codecs: Option<VideoCodecs>,
+    /// Whether payloads are encrypted end to end.
+    pub encrypted: bool,
 }
 
 /// What a subscriber wants to receive (`protocol/signaling.md`, 9.3).

@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::{ExtensionMap, OutboundTrackConfig, PayloadTypeMap};
+use super::command::{Codec, ExtensionMap, OutboundTrackConfig, PayloadTypeMap};
 use super::downlink::Downlink;
+use super::filter::{Filter, Verdict};
+use super::frame::numbering;
 use super::inbound::InboundTrack;
-use super::layer::{Choice, Filter, Verdict};
+use super::layer::Choice;
 use super::moment::Moment;
 use super::nack::ResendLimit;
 use super::outlet::Outlet;
 use super::packet::{Extensions, Packet};
 use super::path::Path;
 use super::rewrite::{Incoming, Original, Rewriter};
-use crate::rtp::codec::vp8;
+use crate::rtp::codec::dependency::{self, Active};
+use crate::rtp::codec::{Numbering, Picture};
 use crate::rtp::extension::Element;
 use crate::rtp::header::{Header, Outgoing};
 use crate::srtp::Sealer;
@@ -36,8 +39,10 @@ pub(super) struct OutboundTrack {
     flow: Flow,
     /// The layers to send; the simulcast layer changes with its next key frame.
     choice: Choice,
-    /// The simulcast layer that is being sent.
+    /// The simulcast or highest spatial layer that is being sent.
     layer: usize,
+    /// Whether it is a spatial layer, of a stream that has all of them.
+    is_scalable: bool,
     /// The timestamp of the last packet of the layer that is to be sent instead.
     upcoming: Option<u32>,
     filter: Filter,
@@ -100,6 +105,7 @@ impl OutboundTrack {
             flow: Flow::Off,
             choice: Choice::default(),
             layer: 0,
+            is_scalable: false,
             upcoming: None,
             filter: Filter::default(),
             manner: Manner::default(),
@@ -126,22 +132,24 @@ impl OutboundTrack {
         // What came in between is missing; or the network is full, and what it carries is better
         // used for sound than for the rest of a layer that is being left.
         let unthinned = before.thin && !manner.thin;
-        let leaves = manner.hurry && self.layer > choice.layer;
+        let leaves = manner.hurry && self.layer > choice.layer && !self.is_scalable;
         if (unthinned || leaves) && self.flow == Flow::On {
             self.flow = Flow::Joining(None);
         }
     }
 
-    /// The simulcast layer, as a bit, that a key frame is awaited of.
+    /// The layer, as a bit, that a key frame is awaited of. A lower spatial layer can mostly be had
+    /// without.
     pub(super) fn awaited(&self) -> u8 {
         match self.flow {
             Flow::Off => 0,
             Flow::On if self.layer == self.choice.layer => 0,
+            Flow::On if self.is_scalable && self.layer > self.choice.layer => 0,
             _ => 1 << self.choice.layer,
         }
     }
 
-    /// The simulcast layers, as bits, whose key frames are of use now: the one that is sent, and
+    /// The layers, as bits, whose key frames are of use now: the one that is sent, and
     /// the one that is to be.
     pub(super) fn layers(&self) -> u8 {
         match self.flow {
@@ -180,18 +188,27 @@ impl OutboundTrack {
         }
         let verdict = self
             .filter
-            .judge(packet, self.choice.temporal, self.manner.thin, at.now);
-        if let Verdict::LeaveOut {
-            new_frame,
-            needs_keyframe,
-        } = verdict
-        {
-            self.rewriter
-                .skip(incoming, new_frame, packet.temporal == 0);
-            return match needs_keyframe {
-                true => Forwarded::NeedsKeyframe,
-                false => Forwarded::Dropped,
-            };
+            .judge(packet, self.choice, self.manner.thin, at.now);
+        let (ends_picture, announces) = match verdict {
+            Verdict::Pass {
+                ends_picture,
+                announces,
+            } => (ends_picture, announces),
+            Verdict::LeaveOut {
+                new_picture,
+                needs_keyframe,
+            } => {
+                let closes = new_picture && packet.frame.counted;
+                let base = packet.frame.temporal == 0;
+                self.rewriter.skip(incoming, closes, base);
+                return match needs_keyframe {
+                    true => Forwarded::NeedsKeyframe,
+                    false => Forwarded::Dropped,
+                };
+            }
+        };
+        if packet.is_scalable {
+            self.layer = self.filter.current().layer;
         }
         let Some(place) = self.rewriter.rewrite(incoming, at.now) else {
             return Forwarded::Dropped;
@@ -202,27 +219,34 @@ impl OutboundTrack {
             timestamp: place.timestamp,
             payload_type: pt.outbound,
             ssrc: self.config.ssrc,
+            marker: packet.marker || ends_picture,
+            frame_shift: place.picture.frame,
+            active: announces.then(|| self.active(packet, inbound)).flatten(),
         };
         let mut changed = std::mem::take(way.scratch);
-        let payload = renumbered(packet.vp8, place.picture, payload, &mut changed);
-        self.write(
-            &header,
-            packet.marker,
-            &packet.extensions,
-            bytes,
+        let payload = renumbered(
+            &packet.frame.numbering,
+            place.picture,
             payload,
-            at,
-            way,
+            &mut changed,
         );
+        self.write(&header, &packet.extensions, bytes, payload, at, way);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload.len() as u32);
         *way.scratch = changed;
         Forwarded::Sent
     }
 
+    /// The decode targets that are left of a packet's stream.
+    fn active(&self, packet: &Packet, inbound: &InboundTrack) -> Option<Active> {
+        let structure = &inbound.stream(packet.source)?.frames.structure;
+        let current = self.filter.current();
+        Some(structure.active(current.layer, current.temporal.into()))
+    }
+
     /// Whether a packet belongs to what is sent, or begins it, or changes the layer.
     fn admit(&mut self, packet: &Packet, now: Instant) -> Admission {
-        let wanted = packet.layer == self.choice.layer;
+        let wanted = self.is_wanted(packet);
         if self.flow == Flow::On {
             if self.rewriter.source() == Some(packet.source) {
                 return Admission::Continues;
@@ -245,11 +269,16 @@ impl OutboundTrack {
         }
     }
 
+    /// Whether a packet is part of the layer that is to be sent.
+    fn is_wanted(&self, packet: &Packet) -> bool {
+        packet.layers >> self.choice.layer & 1 != 0
+    }
+
     /// Whether the layer can change with this packet of the one that is wanted: with a key frame,
     /// or with any frame if it cannot be read.
     fn may_switch(&mut self, packet: &Packet) -> bool {
         let before = self.upcoming.replace(packet.timestamp);
-        match packet.keyframe {
+        match packet.frame.keyframe {
             Some(key) => key,
             None => before.is_some_and(|before| before != packet.timestamp),
         }
@@ -261,8 +290,16 @@ impl OutboundTrack {
             .begin(incoming(packet), packet.clock_rate, aligned, now);
         self.flow = Flow::On;
         self.upcoming = None;
-        self.layer = packet.layer;
-        self.filter.begin(packet, self.choice.temporal, now);
+        self.is_scalable = packet.is_scalable;
+        self.layer = match packet.is_scalable && self.is_wanted(packet) {
+            true => self.choice.layer,
+            false => packet.layer,
+        };
+        let choice = Choice {
+            layer: self.layer,
+            ..self.choice
+        };
+        self.filter.begin(packet, choice, now);
     }
 
     /// How far the timestamps of a packet's stream are to be shifted to go on with those of the
@@ -286,14 +323,14 @@ impl OutboundTrack {
     ) -> bool {
         let (since, before) = seen.unwrap_or((now, None));
         let waited = now.saturating_duration_since(since);
-        if packet.layer != self.choice.layer {
+        if !self.is_wanted(packet) {
             self.flow = Flow::Joining(Some((since, before)));
-            return packet.keyframe == Some(true) && waited >= LAYER_PATIENCE;
+            return packet.frame.keyframe == Some(true) && waited >= LAYER_PATIENCE;
         }
         self.flow = Flow::Joining(Some((since, Some(packet.timestamp))));
         let new_frame = before != Some(packet.timestamp);
         let tired = waited >= KEYFRAME_PATIENCE;
-        match packet.keyframe {
+        match packet.frame.keyframe {
             Some(true) => true,
             None => new_frame,
             Some(false) => new_frame && tired && !packet.payload.is_empty(),
@@ -326,12 +363,10 @@ impl OutboundTrack {
         }
         let extensions = Extensions::read(&header, bytes, map);
         let payload = &bytes[header.payload.clone()];
-        let numbered = resend
-            .is_vp8
-            .then(|| vp8::Descriptor::parse(payload))
-            .flatten();
+        let numbers = resend.codec.and_then(|codec| numbering(codec, payload));
+        let numbers = numbers.unwrap_or_default();
         let mut changed = std::mem::take(way.scratch);
-        let payload = renumbered(numbered, original.picture, payload, &mut changed);
+        let payload = renumbered(&numbers, original.picture, payload, &mut changed);
         let timestamp = header.timestamp.wrapping_add(original.timestamp_offset);
         let mut sent_again = true;
         if let (Some(ssrc), Some(payload_type)) = (self.config.rtx_ssrc, pt.outbound_rtx) {
@@ -344,16 +379,22 @@ impl OutboundTrack {
                 timestamp,
                 payload_type,
                 ssrc,
+                marker: header.marker,
+                frame_shift: original.picture.frame,
+                active: None,
             };
-            self.write(&sent, header.marker, &extensions, bytes, scratch, at, way);
+            self.write(&sent, &extensions, bytes, scratch, at, way);
         } else if resend.may_reseal {
             let sent = Sent {
                 number: original.number,
                 timestamp,
                 payload_type: pt.outbound,
                 ssrc: self.config.ssrc,
+                marker: header.marker,
+                frame_shift: original.picture.frame,
+                active: None,
             };
-            self.write(&sent, header.marker, &extensions, bytes, payload, at, way);
+            self.write(&sent, &extensions, bytes, payload, at, way);
         } else {
             sent_again = false;
         }
@@ -389,16 +430,11 @@ impl OutboundTrack {
             timestamp: header.timestamp.wrapping_add(original.timestamp_offset),
             payload_type,
             ssrc,
+            marker: header.marker,
+            frame_shift: 0,
+            active: None,
         };
-        self.write(
-            &sent,
-            header.marker,
-            &Extensions::default(),
-            bytes,
-            scratch,
-            at,
-            way,
-        );
+        self.write(&sent, &Extensions::default(), bytes, scratch, at, way);
         true
     }
 
@@ -424,9 +460,12 @@ impl OutboundTrack {
             timestamp: 0,
             payload_type,
             ssrc,
+            marker: false,
+            frame_shift: 0,
+            active: None,
         };
         way.outlet.pads = true;
-        self.write(&sent, false, &Extensions::default(), &[], scratch, at, way);
+        self.write(&sent, &Extensions::default(), &[], scratch, at, way);
         way.outlet.pads = false;
         scratch.len()
     }
@@ -436,14 +475,9 @@ impl OutboundTrack {
         all.find(|map| map.inbound == inbound).copied()
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one packet's parts, from two callers"
-    )]
     fn write(
         &self,
         sent: &Sent,
-        marker: bool,
         extensions: &Extensions,
         bytes: &[u8],
         payload: &[u8],
@@ -459,7 +493,10 @@ impl OutboundTrack {
         let descriptor = extensions
             .descriptor
             .clone()
-            .and_then(|range| bytes.get(range));
+            .and_then(|range| bytes.get(range))
+            .filter(|_| map.dependency_descriptor.is_some());
+        let mut changed = [0; dependency::MAX_LEN];
+        let descriptor = descriptor.map(|descriptor| sent.describe(descriptor, &mut changed));
 
         let candidates = [
             (map.mid, Some(self.config.mid.as_bytes())),
@@ -485,7 +522,7 @@ impl OutboundTrack {
             }
         }
         let header = Outgoing {
-            marker,
+            marker: sent.marker,
             payload_type: sent.payload_type,
             sequence: sent.number as u16,
             timestamp: sent.timestamp,
@@ -509,8 +546,8 @@ pub(super) struct Resend {
     pub(super) rtt: Duration,
     /// Whether a packet may leave under its old number.
     pub(super) may_reseal: bool,
-    /// Whether its payload has a descriptor of VP8.
-    pub(super) is_vp8: bool,
+    /// What its payload is.
+    pub(super) codec: Option<Codec>,
 }
 
 /// What to do with a packet before the frames are looked at.
@@ -524,30 +561,27 @@ enum Admission {
 }
 
 fn incoming(packet: &Packet) -> Incoming {
-    let numbered = packet.vp8.filter(vp8::Descriptor::is_numbered);
     Incoming {
         source: packet.source,
         sequence: packet.sequence,
         timestamp: packet.timestamp,
-        picture: numbered.map(|descriptor| descriptor.picture),
+        picture: packet.frame.picture(),
     }
 }
 
 /// The payload with its numbers shifted, in `room` if there is something to shift.
 fn renumbered<'a>(
-    descriptor: Option<vp8::Descriptor>,
-    shift: vp8::Picture,
+    numbers: &Numbering,
+    shift: Picture,
     payload: &'a [u8],
     room: &'a mut Vec<u8>,
 ) -> &'a [u8] {
-    let Some(descriptor) =
-        descriptor.filter(|d| shift != vp8::Picture::default() && d.is_numbered())
-    else {
+    if !numbers.is_changed_by(shift) {
         return payload;
-    };
+    }
     room.clear();
     room.extend_from_slice(payload);
-    descriptor.write(shift, room);
+    numbers.write(shift, room);
     room
 }
 
@@ -557,6 +591,26 @@ struct Sent {
     timestamp: u32,
     payload_type: u8,
     ssrc: u32,
+    marker: bool,
+    /// What is added to the frame number of its dependency descriptor.
+    frame_shift: u16,
+    /// The decode targets that the descriptor is to say are left.
+    active: Option<Active>,
+}
+
+impl Sent {
+    /// The dependency descriptor, in `room` if it changes.
+    fn describe<'a>(
+        &self,
+        descriptor: &'a [u8],
+        room: &'a mut [u8; dependency::MAX_LEN],
+    ) -> &'a [u8] {
+        if (self.frame_shift, self.active) == (0, None) {
+            return descriptor;
+        }
+        let len = dependency::rewrite(descriptor, self.frame_shift, self.active, room);
+        len.map_or(descriptor, |len| &room[..len])
+    }
 }
 
 #[cfg(test)]
@@ -564,6 +618,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::sfu::MediaKind;
+    use crate::sfu::frame::Frame;
 
     fn track() -> OutboundTrack {
         let config = OutboundTrackConfig {
@@ -582,14 +637,17 @@ mod tests {
             kind: MediaKind::Video,
             source: 0,
             layer: 0,
-            temporal: 0,
-            vp8: None,
+            layers: 1,
+            is_scalable: false,
+            frame: Frame {
+                keyframe,
+                ..Frame::default()
+            },
             sequence: 70_000,
             timestamp,
             clock_rate: 90_000,
             marker: false,
             payload_type: 96,
-            keyframe,
             payload: 12..20,
             extensions: Extensions::default(),
         }

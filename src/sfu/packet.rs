@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::MediaKind;
 use super::command::ExtensionMap;
-use crate::rtp::codec::vp8;
+use super::frame::Frame;
 use crate::rtp::header::Header;
 
 /// A packet to be forwarded. Its bytes are elsewhere: in the receive slab or in a cache.
@@ -14,12 +14,14 @@ pub(super) struct Packet {
     pub(super) kind: MediaKind,
     /// The incoming stream.
     pub(super) source: u32,
-    /// Its simulcast layer, 0 the lowest.
+    /// Its simulcast or spatial layer, 0 the lowest.
     pub(super) layer: usize,
-    /// Its temporal layer; 0 if it does not say.
-    pub(super) temporal: u8,
-    /// The payload descriptor of VP8.
-    pub(super) vp8: Option<vp8::Descriptor>,
+    /// The layers, as bits, that it is needed by.
+    pub(super) layers: u8,
+    /// Whether its stream is of several spatial layers, which are the layers of the track.
+    pub(super) is_scalable: bool,
+    /// What it says about its frame.
+    pub(super) frame: Frame,
     /// Extended sequence number.
     pub(super) sequence: u64,
     /// Timestamp in ticks of `clock_rate`.
@@ -30,8 +32,6 @@ pub(super) struct Packet {
     pub(super) marker: bool,
     /// Payload type in the publisher's numbering.
     pub(super) payload_type: u8,
-    /// Whether a decoder can begin here; `None` if that cannot be read.
-    pub(super) keyframe: Option<bool>,
     /// Where the payload is.
     pub(super) payload: Range<usize>,
     /// Header extensions that pass through.

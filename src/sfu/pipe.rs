@@ -4,7 +4,6 @@
 
 use super::MediaKind;
 use super::datagram::ReceiveSlab;
-use super::keyframe::picture_size;
 use super::moment::Moment;
 use super::packet::Packet;
 use super::parcel::{Item, Post};
@@ -55,7 +54,7 @@ impl Publication {
                     MediaKind::Audio => 0,
                     MediaKind::Video => 1 << packet.layer,
                 };
-                if pipe.broken & bit != 0 && packet.keyframe == Some(false) {
+                if pipe.broken & bit != 0 && packet.frame.keyframe == Some(false) {
                     piped.dropped += 1;
                     piped.keyframes |= bit;
                 } else if post.packet(pipe.to, self.id, pending.track, packet, bytes) {
@@ -110,13 +109,19 @@ impl Publication {
         if !track.select(index, at.now) {
             return false;
         }
-        let cost = (payload.len(), packet.timestamp, packet.temporal);
-        track.measure(index, cost, at.now);
-        if packet.keyframe == Some(true)
+        if let Some(descriptor) = packet.extensions.descriptor.clone()
+            && let Some(descriptor) = bytes.get(descriptor)
+        {
+            track.streams[index].frames.learn(descriptor);
+        }
+        track.measure(index, &packet, at.now);
+        if packet.frame.keyframe == Some(true)
             && packet.kind == MediaKind::Video
             && let Some(codec) = track.codec(packet.payload_type)
         {
-            track.resize(index, picture_size(codec.codec, payload));
+            let frames = &track.streams[index].frames;
+            let sizes = frames.sizes(codec.codec, payload, track.config.encrypted);
+            track.resize(index, &packet, sizes);
         }
         track.streams[index].cache.insert(packet.sequence, bytes);
         self.pending.push(Pending {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::{Codec, InboundTrackConfig, MirrorConfig, PublicationConfig, TransportConfig};
+use super::command::{InboundTrackConfig, MirrorConfig, PublicationConfig, TransportConfig};
 use super::counters::Traffic;
 use super::inbound::{InboundTrack, Route, Stream};
-use super::keyframe::{picture_size, starts_keyframe};
+use super::layer::MAX_LAYERS;
 use super::moment::Moment;
 use super::nack::Arrival;
 use super::outlet::Outlet;
@@ -16,7 +16,6 @@ use super::transport::Transport;
 use super::twcc::ArrivalRecorder;
 use super::worker::WorkerId;
 use super::{Leg, MediaKind, PublicationId, SubscriptionId};
-use crate::rtp::codec::vp8;
 use crate::rtp::header::Header;
 use crate::rtp::rtcp::report::SenderInfo;
 use crate::rtp::rtcp::{Compound, Rtcp, feedback, report};
@@ -331,6 +330,7 @@ fn receive(
     } = original;
     let codec = track.codec(header.payload_type).ok_or(Refused::Malformed)?;
     let (clock_rate, codec, kind) = (codec.clock_rate, codec.codec, track.config.kind);
+    let encrypted = track.config.encrypted;
     let selected = track.select(index, at.now);
     let stream = &mut track.streams[index];
     stream.clock_rate = clock_rate;
@@ -338,55 +338,70 @@ fn receive(
     let payload = &bytes[start..][header.payload.clone()];
     let descriptor = extensions.descriptor.clone();
     let descriptor = descriptor.map(|range| &bytes[start..][range]);
-    let vp8 = match codec {
-        Codec::Vp8 => vp8::Descriptor::parse(payload),
-        _ => None,
-    };
-    let temporal = vp8.map_or_else(
-        || stream.temporal(codec, payload, descriptor),
-        |vp8| vp8.temporal,
-    );
+    let mut frame = stream.frames.read(codec, payload, descriptor, encrypted);
+    if payload.is_empty() {
+        frame.keyframe = Some(kind == MediaKind::Audio);
+    }
     if arrival == Arrival::Stale || !selected {
         return Ok(None);
     }
-    track.measure(index, (payload.len(), header.timestamp, temporal), at.now);
+    let packet = sort(
+        track,
+        index,
+        Packet {
+            kind,
+            source: track.streams[index].source,
+            layer: 0,
+            layers: 0,
+            is_scalable: false,
+            frame,
+            sequence,
+            timestamp: header.timestamp,
+            clock_rate,
+            marker: header.marker,
+            payload_type: header.payload_type,
+            payload: header.payload.clone(),
+            extensions,
+        },
+    );
+    track.measure(index, &packet, at.now);
     if !forwarded {
         return Ok(None);
     }
-    let keyframe = match payload {
-        [] => Some(kind == MediaKind::Audio),
-        payload => starts_keyframe(codec, payload, descriptor),
-    };
-    if keyframe == Some(true) && kind == MediaKind::Video {
-        track.resize(index, picture_size(codec, payload));
-    }
     let stream = &mut track.streams[index];
-    if arrival == Arrival::AfterGap && kind == MediaKind::Video {
-        stream.keyframes.want();
+    if kind == MediaKind::Video {
+        if arrival == Arrival::AfterGap {
+            stream.keyframes.want();
+        }
+        match frame.keyframe {
+            Some(true) => {
+                stream.keyframes.arrived();
+                let sizes = stream.frames.sizes(codec, payload, encrypted);
+                track.resize(index, &packet, sizes);
+            }
+            None => stream.keyframes.presume_arrived(at.now),
+            Some(false) => {}
+        }
     }
-    if keyframe == Some(true) {
-        stream.keyframes.arrived();
-    }
-    let packet = &mut bytes[start..];
+    let bytes = &mut bytes[start..];
     // Padding is cut off, so the copy must not claim any.
-    packet[0] &= !0x20;
-    stream.cache.insert(sequence, &packet[..header.payload.end]);
-    let packet = Packet {
-        kind,
-        source: stream.source,
-        layer: stream.layer,
-        temporal,
-        vp8,
-        sequence,
-        timestamp: header.timestamp,
-        clock_rate,
-        marker: header.marker,
-        payload_type: header.payload_type,
-        keyframe,
-        payload: header.payload,
-        extensions,
-    };
+    bytes[0] &= !0x20;
+    let stream = &mut track.streams[index];
+    stream.cache.insert(sequence, &bytes[..header.payload.end]);
     Ok(Some((start, packet)))
+}
+
+/// Finds a packet's place among the layers of its track: that of its stream, or that of its frame
+/// in a stream of several spatial layers.
+fn sort(track: &InboundTrack, index: usize, mut packet: Packet) -> Packet {
+    packet.is_scalable = track.is_scalable(index);
+    packet.layer = track.streams[index].layer;
+    packet.layers = 1 << packet.layer;
+    if packet.is_scalable {
+        packet.layer = usize::from(packet.frame.spatial).min(MAX_LAYERS - 1);
+        packet.layers = packet.frame.needed_by;
+    }
+    packet
 }
 
 /// Turns a retransmission into what was lost, in place (RFC 4588, 4): the original sequence

@@ -3,16 +3,24 @@
 //! Within a span, outgoing numbers are the incoming ones plus a constant. A new span begins after
 //! every pause, with every change of source and behind every frame that is left out; its first
 //! packet gets a number that no earlier span can give out, so none is ever used twice: SRTP depends
-//! on that. What VP8 numbers inside the payload is shifted in the same way.
+//! on that. The numbers of pictures, inside payloads of VP8 and VP9 and in the dependency descriptor,
+//! are shifted in the same way.
 
 use std::time::Instant;
 
-use crate::rtp::codec::vp8::Picture;
+use crate::rtp::codec::Picture;
 use crate::rtp::seq::nearest;
 
 /// Spans remembered for retransmissions. Older packets cannot be asked for again. Half of a
 /// camera's frames left out make 15 spans a second.
 const MAX_SPANS: usize = 32;
+
+/// The distance to the first picture of another source.
+const NEXT: Picture = Picture {
+    id: 1,
+    tl0: 1,
+    frame: 1,
+};
 
 /// Numbering state of one outgoing stream.
 #[derive(Debug)]
@@ -44,7 +52,7 @@ pub(super) struct Incoming {
     pub(super) sequence: u64,
     /// Timestamp.
     pub(super) timestamp: u32,
-    /// What VP8 numbers inside the payload.
+    /// The numbers of its picture, in the payload and in the dependency descriptor.
     pub(super) picture: Option<Picture>,
 }
 
@@ -55,7 +63,7 @@ pub(super) struct Place {
     pub(super) number: u64,
     /// Timestamp.
     pub(super) timestamp: u32,
-    /// What is added to the numbers inside the payload.
+    /// What is added to the numbers of its picture.
     pub(super) picture: Picture,
 }
 
@@ -101,7 +109,7 @@ impl Rewriter {
             _ => 0,
         };
         let picture = match (self.last_picture, first.picture) {
-            (Some(last), Some(picture)) => last.shifted(Picture { id: 1, tl0: 1 }).since(picture),
+            (Some(last), Some(picture)) => last.shifted(NEXT).since(picture),
             _ => Picture::default(),
         };
         // Late packets of the span before may still take the numbers below its skipped ones.
@@ -156,9 +164,9 @@ impl Rewriter {
     }
 
     /// Leaves a packet of the current source out without leaving a hole, unless a later one has
-    /// left already. With the first one of a frame, `new_frame`, its picture is left out too;
+    /// left already. With `closes`, the first one of a picture, the next picture gets its number;
     /// `base` says whether it was one of temporal layer 0.
-    pub(super) fn skip(&mut self, packet: Incoming, new_frame: bool, base: bool) {
+    pub(super) fn skip(&mut self, packet: Incoming, closes: bool, base: bool) {
         let Some(span) = self.current().filter(|span| span.source == packet.source) else {
             return;
         };
@@ -169,10 +177,11 @@ impl Rewriter {
         if number <= self.highest {
             return;
         }
-        let picture = match (new_frame, packet.picture) {
+        let picture = match (closes, packet.picture) {
             (true, Some(_)) => span.picture.since(Picture {
                 id: 1,
                 tl0: base.into(),
+                frame: 0,
             }),
             _ => span.picture,
         };
@@ -241,7 +250,7 @@ pub(super) struct Original {
     pub(super) number: u64,
     /// What was added to its timestamp.
     pub(super) timestamp_offset: u32,
-    /// What was added to the numbers inside its payload.
+    /// What was added to the numbers of its picture.
     pub(super) picture: Picture,
 }
 
@@ -269,7 +278,7 @@ mod tests {
 
     fn pictured(source: u32, sequence: u64, id: u16, tl0: u8) -> Incoming {
         Incoming {
-            picture: Some(Picture { id, tl0 }),
+            picture: Some(Picture { id, tl0, frame: id }),
             ..packet(source, sequence, 0)
         }
     }
@@ -383,8 +392,10 @@ mod tests {
         assert_eq!(shown(&mut rewriter, pictured(2, 500, 77, 3)), (0, 0));
         let original = rewriter.original(2).expect("kept");
         assert_eq!(
-            Picture { id: 0, tl0: 255 }.shifted(original.picture).id,
-            0x7fff
+            pictured(1, 0, 0, 255)
+                .picture
+                .map(|p| p.shifted(original.picture).id),
+            Some(0x7fff)
         );
     }
 

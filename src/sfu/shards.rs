@@ -289,8 +289,8 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sfu::Wanted;
     use crate::sfu::command::{PublicationConfig, SubscriptionConfig, TransportConfig};
+    use crate::sfu::{Terms, Wanted};
 
     fn publish(shards: &mut Shards, session: u64, id: u64) -> WorkerId {
         let publication = PublicationId(id);
@@ -298,7 +298,7 @@ mod tests {
         let request = Request::PublisherOffer {
             publication,
             sdp,
-            codecs: None,
+            terms: Terms::default(),
         };
         let worker = shards.place(session, &request);
         let config = PublicationConfig {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::allocate::Allocator;
-use super::command::{Codec, SubscriptionConfig};
+use super::command::SubscriptionConfig;
 use super::datagram::ReceiveSlab;
 use super::downlink::Downlink;
 use super::fallback::{AudioFallback, Fit};
@@ -323,7 +323,7 @@ impl Subscription {
                 original,
                 rtt,
                 may_reseal,
-                is_vp8: codec.is_some_and(|codec| codec.codec == Codec::Vp8),
+                codec: codec.map(|codec| codec.codec),
             };
             track.resend(&resend, bytes, map, rtx, at, &mut way)
         });

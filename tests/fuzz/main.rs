@@ -29,8 +29,13 @@ fn rtcp_compounds() {
 }
 
 #[test]
-fn payload_and_dependency_descriptors() {
+fn payload_descriptors() {
     run("codec", INPUTS, packet::codec);
+}
+
+#[test]
+fn dependency_descriptors() {
+    run("dependency", INPUTS, packet::dependency);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::peer::{Peer, TICK};
 use crate::sfu::Sfu;
 use crate::simnet::{Link, SimNet};
-use parlor::sfu::{Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
+use parlor::sfu::{Event, Leg, PublicationId, Request, SubscriptionId, Terms, Wanted};
 
 const PUBLICATION: PublicationId = PublicationId(1);
 const SUBSCRIPTION: SubscriptionId = SubscriptionId(2);
@@ -44,7 +44,7 @@ impl Call {
         match call.ask(Request::PublisherOffer {
             publication,
             sdp,
-            codecs: None,
+            terms: Terms::default(),
         }) {
             Event::Answer { sdp, .. } => call.publisher.0.take_answer(sdp, now),
             other => panic!("no answer: {other:?}"),

@@ -12,6 +12,7 @@ mod ice;
 mod peer;
 mod pipe;
 mod repair;
+mod scalable;
 mod sfu;
 mod simnet;
 mod simulcast;

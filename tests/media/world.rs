@@ -120,9 +120,29 @@ impl Peer {
         elements: &[Element<'_>],
         payload: &[u8],
     ) -> Vec<u8> {
+        self.marked(
+            (ssrc, payload_type),
+            index,
+            timestamp,
+            elements,
+            payload,
+            false,
+        )
+    }
+
+    /// A sealed RTP packet that says whether its picture ends with it.
+    pub fn marked(
+        &mut self,
+        (ssrc, payload_type): (u32, u8),
+        index: u64,
+        timestamp: u32,
+        elements: &[Element<'_>],
+        payload: &[u8],
+        marker: bool,
+    ) -> Vec<u8> {
         let mut slab = vec![0; MAX_LEN + payload.len() + 32];
         let header_len = Outgoing {
-            marker: false,
+            marker,
             payload_type,
             sequence: index as u16,
             timestamp,
@@ -349,6 +369,7 @@ pub fn publication(id: PublicationId, transport: TransportConfig) -> Publication
                 simulcast: Simulcast::Off,
                 codecs: vec![codec(OPUS, None, Codec::Opus, 48_000)],
                 extensions,
+                encrypted: false,
             },
             InboundTrackConfig {
                 kind: MediaKind::Video,
@@ -358,6 +379,7 @@ pub fn publication(id: PublicationId, transport: TransportConfig) -> Publication
                 simulcast: Simulcast::Off,
                 codecs: vec![codec(VP8, Some(VP8_RTX), Codec::Vp8, 90_000)],
                 extensions,
+                encrypted: false,
             },
         ],
     }

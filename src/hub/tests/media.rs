@@ -4,7 +4,7 @@ use crate::hub::config::HubConfig;
 use crate::hub::harness::{World, heads, stream};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
-use crate::sfu::{CloseReason, Event, Fallback, Leg, Request, Wanted};
+use crate::sfu::{CloseReason, Event, Fallback, Leg, Request, Terms, Wanted};
 
 #[test]
 fn a_routed_stream_is_announced_when_its_leg_is_up() {
@@ -38,13 +38,14 @@ fn a_routed_stream_is_announced_when_its_leg_is_up() {
         Request::PublisherOffer {
             publication,
             ref sdp,
-            codecs: None,
+            ref terms,
         },
     ] = requests[..]
     else {
         panic!("{requests:?}")
     };
     assert_eq!(sdp, "v=0 o");
+    assert_eq!(*terms, Terms::default());
     let leg = Leg::Publisher(publication);
     world.media_says(Event::Answer {
         leg,
@@ -233,7 +234,7 @@ fn both_clients_may_restart_ice_with_an_offer_of_their_own() {
         Request::PublisherOffer {
             publication,
             sdp: sdp.clone(),
-            codecs: None,
+            terms: Terms::default(),
         },
         Request::SubscriberOffer { subscription, sdp },
     ];
@@ -405,10 +406,11 @@ fn the_sfu_is_told_which_codecs_a_session_may_use() {
         let path = format!("/stream/{stream}");
         assert_eq!(world.ask(&mut alice, "offer", &path, offer).0, 200);
         let requests = world.asked_of_media();
-        let [Request::PublisherOffer { ref codecs, .. }] = requests[..] else {
+        let [Request::PublisherOffer { ref terms, .. }] = requests[..] else {
             panic!("{requests:?}")
         };
-        assert_eq!(codecs, &expected.parse().ok());
+        assert_eq!(terms.codecs, expected.parse().ok());
+        assert!(!terms.encrypted);
     }
 }
 

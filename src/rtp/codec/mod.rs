@@ -4,9 +4,13 @@
 //! make no sense for the codec, as when the payload is encrypted end to end.
 
 pub mod av1;
+pub mod dependency;
 pub mod h264;
+mod numbering;
 pub mod vp8;
 pub mod vp9;
+
+pub use numbering::{Numbering, Picture};
 
 /// A picture's size in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! VP8 (RFC 7741).
 
-use super::Size;
+use super::{Numbering, Size};
 
 /// Whether this is the first packet of a key frame.
 pub fn starts_keyframe(payload: &[u8]) -> Option<bool> {
@@ -38,41 +38,10 @@ pub fn size(payload: &[u8]) -> Option<Size> {
 pub struct Descriptor {
     /// Its bytes.
     len: usize,
-    /// Where the picture id is, and whether it has 15 bits.
-    picture_id: Option<(usize, bool)>,
-    /// Where TL0PICIDX is.
-    tl0: Option<usize>,
     /// The temporal layer; 0 if there is none.
     pub temporal: u8,
-    /// The picture id and TL0PICIDX as they came; 0 where there is none.
-    pub picture: Picture,
-}
-
-/// The numbers of a frame, or how they are shifted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Picture {
-    /// Picture id, modulo 2¹⁵.
-    pub id: u16,
-    /// Index of the frame of temporal layer 0 this one belongs to.
-    pub tl0: u8,
-}
-
-impl Picture {
-    /// These numbers, shifted.
-    pub fn shifted(self, by: Self) -> Self {
-        Self {
-            id: self.id.wrapping_add(by.id) & 0x7fff,
-            tl0: self.tl0.wrapping_add(by.tl0),
-        }
-    }
-
-    /// The shift that makes `from` this.
-    pub fn since(self, from: Self) -> Self {
-        Self {
-            id: self.id.wrapping_sub(from.id) & 0x7fff,
-            tl0: self.tl0.wrapping_sub(from.tl0),
-        }
-    }
+    /// The numbers in it.
+    pub numbering: Numbering,
 }
 
 impl Descriptor {
@@ -80,10 +49,8 @@ impl Descriptor {
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let mut this = Self {
             len: 1,
-            picture_id: None,
-            tl0: None,
             temporal: 0,
-            picture: Picture::default(),
+            numbering: Numbering::default(),
         };
         if payload.first()? & 0x80 == 0 {
             return Some(this);
@@ -91,19 +58,10 @@ impl Descriptor {
         let extensions = *payload.get(1)?;
         this.len = 2;
         if extensions & 0x80 != 0 {
-            let first = *payload.get(this.len)?;
-            let long = first & 0x80 != 0;
-            this.picture_id = Some((this.len, long));
-            this.picture.id = match long {
-                true => u16::from_be_bytes([first & 0x7f, *payload.get(this.len + 1)?]),
-                false => first.into(),
-            };
-            this.len += 1 + usize::from(long);
+            this.len = this.numbering.read_id(payload, this.len)?;
         }
         if extensions & 0x40 != 0 {
-            this.tl0 = Some(this.len);
-            this.picture.tl0 = *payload.get(this.len)?;
-            this.len += 1;
+            this.len = this.numbering.read_tl0(payload, this.len)?;
         }
         if extensions & 0x30 != 0 {
             let byte = *payload.get(this.len)?;
@@ -114,31 +72,11 @@ impl Descriptor {
         }
         Some(this)
     }
-
-    /// Whether there is anything in it that a shift changes.
-    pub fn is_numbered(&self) -> bool {
-        self.picture_id.is_some() || self.tl0.is_some()
-    }
-
-    /// Shifts the numbers in a copy of the payload that this was parsed from.
-    pub fn write(&self, shift: Picture, payload: &mut [u8]) {
-        let shifted = self.picture.shifted(shift);
-        if let Some((at, long)) = self.picture_id
-            && let Some(bytes) = payload.get_mut(at..at + 1 + usize::from(long))
-        {
-            match bytes {
-                [only] => *only = shifted.id as u8 & 0x7f,
-                bytes => bytes.copy_from_slice(&(shifted.id | 0x8000).to_be_bytes()),
-            }
-        }
-        if let Some(byte) = self.tl0.and_then(|at| payload.get_mut(at)) {
-            *byte = shifted.tl0;
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Picture;
     use super::*;
 
     const KEY: [u8; 10] = [0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01];
@@ -184,32 +122,18 @@ mod tests {
 
     #[test]
     fn numbers_are_shifted_in_place_and_wrap() {
+        let shift = |id, tl0| Picture { id, tl0, frame: 0 };
         let before = [0x90, 0xe0, 0xff, 0xfe, 0xff, 0x80, 0xaa];
         let descriptor = Descriptor::parse(&before).expect("whole");
         assert_eq!(descriptor.temporal, 2);
-        assert_eq!(
-            (descriptor.picture.id, descriptor.picture.tl0),
-            (0x7ffe, 0xff)
-        );
+        assert_eq!(descriptor.numbering.picture, shift(0x7ffe, 0xff));
         let mut after = before;
-        descriptor.write(Picture { id: 3, tl0: 2 }, &mut after);
+        descriptor.numbering.write(shift(3, 2), &mut after);
         assert_eq!(after, [0x90, 0xe0, 0x80, 0x01, 0x01, 0x80, 0xaa]);
         let short = [0x90, 0x80, 0x7f, 0];
         let mut after = short;
         let descriptor = Descriptor::parse(&short).expect("whole");
-        descriptor.write(Picture { id: 1, tl0: 0 }, &mut after);
+        descriptor.numbering.write(shift(1, 0), &mut after);
         assert_eq!(after, [0x90, 0x80, 0x00, 0]);
-    }
-
-    #[test]
-    fn a_shift_is_the_distance_between_two_pictures() {
-        let (from, to) = (
-            Picture {
-                id: 0x7fff,
-                tl0: 250,
-            },
-            Picture { id: 2, tl0: 3 },
-        );
-        assert_eq!(from.shifted(to.since(from)), to);
     }
 }

@@ -21,9 +21,8 @@ use self::publisher::{Agreement, Publication};
 use self::subscriber::{Adapted, Subscription};
 use super::command::{Command, EngineEvent, LocalEndpoint};
 use super::worker::WorkerId;
-use super::{CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Wanted};
+use super::{CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Terms, Wanted};
 use crate::entropy::Entropy;
-use crate::model::codec::VideoCodecs;
 
 /// Turns requests of the hub into session descriptions for clients and commands for the engine.
 #[derive(Debug)]
@@ -61,8 +60,8 @@ impl Negotiator {
             Request::PublisherOffer {
                 publication,
                 sdp,
-                codecs,
-            } => self.publisher_offer(publication, &sdp, codecs.as_ref()),
+                terms,
+            } => self.publisher_offer(publication, &sdp, &terms),
             Request::Subscribe {
                 subscription,
                 publication,
@@ -118,9 +117,9 @@ impl Negotiator {
         self.events.pop_front()
     }
 
-    fn publisher_offer(&mut self, id: PublicationId, sdp: &str, codecs: Option<&VideoCodecs>) {
+    fn publisher_offer(&mut self, id: PublicationId, sdp: &str, terms: &Terms) {
         let leg = Leg::Publisher(id);
-        let agreement = Agreement::reach(sdp, codecs);
+        let agreement = Agreement::reach(sdp, terms);
         let answered = match self.publications.get_mut(&id) {
             None => agreement
                 .and_then(|agreement| {

@@ -4,14 +4,13 @@ use super::codec::{restrict, supported};
 use super::extension;
 use super::transport::{Local, Remote, Transport};
 use crate::entropy::Entropy;
-use crate::model::codec::VideoCodecs;
 use crate::sfu::command::{
     Codec, Command, InboundCodec, InboundTrackConfig, LocalEndpoint, PublicationConfig, Simulcast,
 };
 use crate::sfu::sdp::{
     Direction, Format, Rid, RidDirection, Section, SessionDescription, Setup, SsrcGroup,
 };
-use crate::sfu::{CloseReason, Leg, MediaKind, PublicationId};
+use crate::sfu::{CloseReason, Leg, MediaKind, PublicationId, Terms};
 
 /// What was agreed with one publisher.
 #[derive(Debug)]
@@ -101,10 +100,10 @@ pub(super) struct Agreement {
 }
 
 impl Agreement {
-    /// Takes what we can forward of an offer; of video only `codecs`, in that order.
-    pub(super) fn reach(sdp: &str, codecs: Option<&VideoCodecs>) -> Result<Self, CloseReason> {
+    /// Takes what we can forward of an offer; of video only the codecs of `terms`, in that order.
+    pub(super) fn reach(sdp: &str, terms: &Terms) -> Result<Self, CloseReason> {
         let mut offer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
-        if let Some(codecs) = codecs {
+        if let Some(codecs) = &terms.codecs {
             offer.sections.iter_mut().for_each(|s| restrict(s, codecs));
         }
         let chosen = choose(&offer);
@@ -118,8 +117,9 @@ impl Agreement {
         let mut tracks = Vec::new();
         for (index, section) in offer.sections.iter().enumerate() {
             if chosen.contains(&index) {
-                let track = section.direction.sends().then(|| track(section)).flatten();
-                tracks.extend(track);
+                if section.direction.sends() {
+                    tracks.extend(track(section, terms.encrypted));
+                }
                 sections.push(accept(section));
             } else {
                 sections.push(section.refused());
@@ -231,7 +231,7 @@ fn accept_simulcast(offered: &Section) -> (Vec<Rid>, Option<(RidDirection, Strin
     (rids, Some((RidDirection::Recv, list.clone())))
 }
 
-fn track(section: &Section) -> Option<Track> {
+fn track(section: &Section, encrypted: bool) -> Option<Track> {
     let pairs: Vec<(u32, u32)> = section
         .ssrc_groups
         .iter()
@@ -257,6 +257,7 @@ fn track(section: &Section) -> Option<Track> {
             simulcast: simulcast(section),
             codecs: codecs.collect(),
             extensions: extension::map(&extension::known(&section.extensions)),
+            encrypted,
         },
         formats: supported(section)
             .map(|codec| codec.format.clone())

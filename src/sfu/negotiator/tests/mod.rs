@@ -8,6 +8,7 @@ mod tracks;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::codec::VideoCodecs;
 use crate::sfu::MediaKind;
 use crate::sfu::command::{
     Codec, Fingerprint, FingerprintAlgorithm, IceCredentials, InboundTrackConfig,
@@ -72,7 +73,10 @@ impl Sfu {
         self.0.handle_request(Request::PublisherOffer {
             publication: PUBLICATION,
             sdp,
-            codecs,
+            terms: Terms {
+                codecs,
+                ..Terms::default()
+            },
         });
     }
 
