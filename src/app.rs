@@ -7,8 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::ServiceExt;
-use axum::extract::Request;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -28,6 +26,7 @@ use crate::http::demo::Demo;
 use crate::http::listener::HttpListener;
 use crate::http::rate::Rates;
 use crate::http::requests::Requests;
+use crate::http::serve::Connections;
 use crate::http::tls::Certificates;
 use crate::http::{AppState, SharedEntropy, metrics, router};
 use crate::hub::Hub;
@@ -52,7 +51,7 @@ pub struct App {
     playground: Option<Project>,
     account: Option<Account>,
     port: Port,
-    http: JoinHandle<std::io::Result<()>>,
+    http: JoinHandle<()>,
     metrics: Option<Metrics>,
     draining: CancellationToken,
     stop_accepting: CancellationToken,
@@ -116,6 +115,7 @@ impl App {
 
         let websockets = ws::Endpoint::new(hub.clone(), config.limits.frame);
         let draining = CancellationToken::new();
+        let connections = Connections::new(&config.http);
         let state = AppState {
             config: Arc::clone(&config),
             db: db.clone(),
@@ -124,6 +124,7 @@ impl App {
             media: media.clone(),
             draining: draining.clone(),
             websockets: websockets.clone(),
+            connections: connections.clone(),
             requests: Requests::new(clock),
             rates: Rates::new(config.limits.rest_calls_per_second),
             clock,
@@ -146,7 +147,12 @@ impl App {
         };
         let port = Port::open(listener, tls, services)?;
         let stop_accepting = CancellationToken::new();
-        let http = tokio::spawn(serve_http(http_listener, state, stop_accepting.clone()));
+        let serving = connections.serve(
+            http_listener,
+            router::service(state),
+            stop_accepting.clone(),
+        );
+        let http = tokio::spawn(serving);
         info!(address = %http_addr, "Listening");
 
         Ok(Self {
@@ -234,6 +240,11 @@ impl App {
         }
     }
 
+    /// Where HTTP is served.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.port.local_addr()
+    }
+
     /// Where media arrives.
     pub fn media_addr(&self) -> SocketAddr {
         self.media.1.local_addr
@@ -264,9 +275,7 @@ impl App {
             (&mut http).await
         };
         match tokio::time::timeout(half, served).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => warn!(%error, "The HTTP server failed"),
-            Ok(Err(error)) => warn!(%error, "The HTTP server panicked"),
+            Ok(served) => report(served, "The HTTP server"),
             Err(_) => {
                 warn!("Leaving clients behind that do not finish");
                 http.abort();
@@ -397,7 +406,7 @@ fn candidates(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>> {
 #[derive(Debug)]
 struct Metrics {
     address: SocketAddr,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 async fn serve_metrics(address: SocketAddr, state: AppState) -> Result<Metrics> {
@@ -406,7 +415,9 @@ async fn serve_metrics(address: SocketAddr, state: AppState) -> Result<Metrics> 
         .with_context(|| format!("cannot listen on {address} for metrics"))?;
     let address = listener.local_addr()?;
     info!(%address, "Serving metrics");
-    let task = tokio::spawn(async { axum::serve(listener, metrics::routes(state)).await });
+    let connections = Connections::new(&state.config.http);
+    let service = metrics::routes(state);
+    let task = tokio::spawn(connections.serve(listener, service, CancellationToken::new()));
     Ok(Metrics { address, task })
 }
 
@@ -418,17 +429,6 @@ fn follow_certificate(files: &CertificateFiles) -> Result<CurrentTls> {
     // It ends with the port, which holds the other end.
     tokio::spawn(certificates.follow(sender));
     Ok(current)
-}
-
-async fn serve_http(
-    listener: HttpListener,
-    state: AppState,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let service = router::service(state);
-    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
 }
 
 fn report(joined: Result<(), tokio::task::JoinError>, what: &str) {

@@ -3,6 +3,7 @@
 //! `config/default.toml` is the reference: it names every key, and what it does not name does not
 //! exist. [`layers`] lays the sources over it, [`values`] turns texts into types.
 
+pub mod http;
 pub mod layers;
 pub mod limits;
 pub mod values;
@@ -15,11 +16,12 @@ use std::time::Duration;
 
 use crate::model::codec::VideoCodecs;
 use layers::Layers;
-use values::{PublicUrl, Reader};
+use values::Reader;
 
 use crate::db;
 use crate::sfu::worker::MAX_WORKERS;
 
+pub use http::HttpConfig;
 pub use layers::Sources;
 pub use limits::Limits;
 pub use webhooks::WebhookConfig;
@@ -49,17 +51,6 @@ pub struct Config {
     pub webhooks: WebhookConfig,
     /// What is logged, and how.
     pub log: LogConfig,
-}
-
-/// REST, signaling and pages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpConfig {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// How clients reach us; without it, the `Host` header of each request says so.
-    pub public_url: Option<PublicUrl>,
-    /// Longest request body in bytes.
-    pub max_body: usize,
 }
 
 /// Where certificate and key are.
@@ -243,27 +234,6 @@ impl Config {
             limits: limits?,
             webhooks: webhooks?,
             log: log?,
-        })
-    }
-}
-
-impl HttpConfig {
-    fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
-        let listen = reader.parsed("http.listen", "\"0.0.0.0:8080\"");
-        let public_url = reader.optional("http.public_url", "\"https://video.example.com\"");
-        if public_url == Some(None) && !dev {
-            let what = "must say how clients reach this server";
-            reader.problem(
-                "http.public_url",
-                what,
-                Some("\"https://video.example.com\""),
-            );
-        }
-        let max_body = reader.size("http.max_body", "\"256KiB\"");
-        Some(Self {
-            listen: listen?,
-            public_url: public_url?,
-            max_body: max_body?,
         })
     }
 }
@@ -481,6 +451,8 @@ mod tests {
                 ("PARLOR_HTTP_LISTEN", "nonsense"),
                 ("PARLOR_HTTP_PUBLIC_URL", "ftp://x"),
                 ("PARLOR_HTTP_MAX_BODY", "1"),
+                ("PARLOR_HTTP_MAX_REQUESTS", "0"),
+                ("PARLOR_HTTP_TRUSTED_PROXIES", "10.0.0.1,localhost"),
                 ("PARLOR_MEDIA_ANNOUNCE", "10.0.0.1,video.example.com"),
                 ("PARLOR_MEDIA_VIDEO_CODECS", "vp8,h265"),
                 ("PARLOR_AUTH_LEGACY_HEADER", "maybe"),
@@ -503,7 +475,9 @@ mod tests {
                 "auth.legacy_header",
                 "http.listen",
                 "http.max_body",
+                "http.max_requests",
                 "http.public_url",
+                "http.trusted_proxies",
                 "limits.outbox_frames",
                 "limits.shutdown",
                 "log.format",

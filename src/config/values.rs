@@ -1,9 +1,11 @@
 //! Settings as types: addresses, URLs, durations and sizes with units, secrets.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::Value;
 
 use super::Problem;
@@ -128,6 +130,16 @@ impl Reader {
             self.problem(key, "must be a list of texts", None);
         }
         texts
+    }
+
+    /// A list of networks; an address without a length stands for itself.
+    pub fn networks(&mut self, key: &str, example: &'static str) -> Vec<IpNet> {
+        let texts = self.list(key);
+        let network = |text: &String| match text.parse::<IpAddr>() {
+            Ok(address) => Some(address.into()),
+            Err(_) => self.parse(key, text, example),
+        };
+        texts.iter().filter_map(network).collect()
     }
 
     /// A number of things, at least one.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::values::Reader;
 use crate::net::outbound::Patience;
 use crate::webhook::address::AddressPolicy;
@@ -24,12 +22,8 @@ pub struct WebhookConfig {
 
 impl WebhookConfig {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        const NETWORKS: &str = "webhooks.allow_networks";
         let url = reader.optional("webhooks.url", "\"https://example.com/events\"");
-        let mut allowed: Vec<IpNet> = Vec::new();
-        for text in reader.list(NETWORKS) {
-            allowed.push(reader.parse(NETWORKS, &text, "[\"10.1.0.0/16\"]")?);
-        }
+        let allowed = reader.networks("webhooks.allow_networks", "[\"10.1.0.0/16\"]");
         let connect = reader.duration("webhooks.connect_timeout", "\"5s\"");
         let total = reader.duration("webhooks.timeout", "\"15s\"");
         let queue: Option<u32> = reader.count("webhooks.queue", "10000");

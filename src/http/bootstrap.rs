@@ -1,13 +1,14 @@
 //! What a client fetches before it opens its websocket (`protocol/signaling.md`, 2).
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tracing::{Level, debug, enabled};
 
 use super::AppState;
+use super::forwarded::Client;
 use crate::hub::SYMPHONY;
 use crate::hub::config::HubConfig;
 use crate::hub::effect::{Admission, Denial};
@@ -31,13 +32,14 @@ pub async fn config() -> Json<Value> {
 pub async fn session_info(
     State(state): State<AppState>,
     Path(path): Path<SessionPath>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Json<Value> {
     Json(json!([
         match admitted(&state, &path.session, &headers).await {
             Ok(admission) => info(
                 &admission,
-                &messaging_url(&state, &headers),
+                &messaging_url(&state, &client),
                 &state.config.limits.hub
             ),
             Err((code, message)) => {
@@ -125,8 +127,8 @@ fn preference(mode: MediaMode, adaptive: bool) -> &'static str {
 }
 
 /// The public URL with another scheme: `ws` for `http`, `wss` for `https`.
-fn messaging_url(state: &AppState, headers: &HeaderMap) -> String {
-    let base = state.base_url(headers);
+fn messaging_url(state: &AppState, client: &Client) -> String {
+    let base = state.base_url(client);
     format!(
         "ws{}{MESSAGING_PATH}",
         base.strip_prefix("http").unwrap_or(&base)

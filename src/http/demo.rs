@@ -4,16 +4,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::AppState;
 use super::error::ApiError;
+use super::forwarded::Client;
 use crate::model::id::SessionId;
-
 use crate::model::project::Project;
 use crate::model::session::{Session, SessionOptions};
 use crate::model::token;
@@ -74,7 +74,11 @@ pub struct Join {
 }
 
 /// Lets whoever asks join the session of that name, which is created if need be.
-pub async fn join(State(state): State<AppState>, headers: HeaderMap, body: Bytes) -> Answer {
+pub async fn join(
+    State(state): State<AppState>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Answer {
     let demo = state.demo.as_ref().ok_or(ApiError::NotFound)?;
     if state.draining.is_cancelled() {
         return Err(ApiError::Draining);
@@ -105,7 +109,7 @@ pub async fn join(State(state): State<AppState>, headers: HeaderMap, body: Bytes
         "apiKey": demo.project.id.to_string(),
         "sessionId": session.as_str(),
         "token": token,
-        "url": state.base_url(&headers),
+        "url": state.base_url(&client),
     })))
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use tracing::{debug, error};
 
 use super::lenient::Unfit;
+use super::pace::BodyTooSlow;
 use crate::db::DbError;
 use crate::driver::hub::CallFailure;
 use crate::hub::call::CallError;
@@ -59,6 +60,12 @@ pub enum ApiError {
     /// The project calls more often than it may.
     #[error("Too many requests")]
     TooManyRequests,
+    /// The request's body did not come in time.
+    #[error("Request timeout. The body took too long.")]
+    TooSlow,
+    /// Too much is under way at the moment.
+    #[error("Service unavailable. Too many requests are under way.")]
+    Busy,
     /// It contradicts the state that things are in.
     #[error("{0}")]
     Conflict(&'static str),
@@ -98,10 +105,10 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::InvalidStreamId => StatusCode::REQUEST_TIMEOUT,
+            Self::InvalidStreamId | Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge | Self::SignalTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Draining | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Draining | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -131,6 +138,7 @@ impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ if BodyTooSlow::is_cause_of(&rejection) => Self::TooSlow,
             _ => Self::Invalid("Request body incomplete".to_owned()),
         }
     }
@@ -191,8 +199,8 @@ impl IntoResponse for ApiError {
         self.log();
         let body = Body::of(&self);
         let mut response = (self.status(), axum::Json(&body)).into_response();
-        if matches!(self, Self::TooManyRequests) {
-            // Every second brings at least one call.
+        if matches!(self, Self::TooManyRequests | Self::Busy) {
+            // Every second brings at least one call, and hardly any takes longer.
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

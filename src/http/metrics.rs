@@ -11,6 +11,7 @@ use axum::routing::get;
 use tokio::time::timeout;
 
 use super::requests::Answered;
+use super::serve::Counts;
 use super::{AppState, health};
 use crate::driver::media;
 use crate::hub;
@@ -35,6 +36,8 @@ pub struct Scrape {
     pub draining: bool,
     /// What was answered over HTTP.
     pub http: Answered,
+    /// Over which connections.
+    pub connections: Counts,
     /// What the process uses.
     pub usage: Usage,
 }
@@ -66,6 +69,7 @@ async fn metrics(State(state): State<AppState>) -> Response {
         database_answer,
         draining: state.draining.is_cancelled(),
         http: state.requests.answered(),
+        connections: state.connections.counts(),
         usage: Usage::read(),
     };
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], scrape.to_text()).into_response()
@@ -243,5 +247,17 @@ impl Scrape {
         out.labelled("counter", "parlor_http_requests_total", help, by_kind);
         let help = "Time to answer over HTTP, websockets excluded.";
         out.histogram("parlor_http_request_seconds", help, &self.http.duration);
+        let counts = self.connections;
+        let help = "Open connections of HTTP, websockets excluded.";
+        out.gauge("parlor_http_connections", help, counts.open);
+        let refused = [
+            ("reason=\"too_many\"", counts.refused),
+            ("reason=\"slow_head\"", counts.slow_head),
+            ("reason=\"slow_body\"", counts.slow_body),
+            ("reason=\"slow_write\"", counts.slow_write),
+        ];
+        let help = "Connections of HTTP that the server closed: too many from one address, or the \
+            client too slow.";
+        out.labelled("counter", "parlor_http_cut_off_total", help, refused);
     }
 }

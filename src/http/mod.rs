@@ -12,20 +12,24 @@ pub mod connect;
 pub mod connections;
 pub mod demo;
 pub mod error;
+pub mod forwarded;
 pub mod health;
 pub mod later;
 pub mod layout;
 pub mod lenient;
+pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod moderation;
 pub mod normalize;
+pub mod pace;
 pub mod page;
 pub mod projects;
 pub mod rate;
 pub mod renders;
 pub mod requests;
 pub mod router;
+pub mod serve;
 pub mod sessions;
 pub mod signals;
 pub mod sip;
@@ -39,11 +43,12 @@ pub mod values;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRef;
-use axum::http::{HeaderMap, header};
 use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthPolicy;
+use self::forwarded::Client;
 use self::rate::Rates;
+use self::serve::Connections;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -71,6 +76,8 @@ pub struct AppState {
     pub websockets: ws::Endpoint,
     /// Cancelled when nobody may come any more.
     pub draining: CancellationToken,
+    /// The connections over which HTTP is spoken.
+    pub connections: Connections,
     /// Counts what is asked.
     pub requests: requests::Requests,
     /// How often projects may call.
@@ -84,16 +91,17 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// How clients reach us: as configured, or else as whoever sent these headers did.
-    pub fn base_url(&self, headers: &HeaderMap) -> String {
+    /// How clients reach us: as configured, or else as this one did.
+    pub fn base_url(&self, client: &Client) -> String {
         if let Some(url) = &self.config.http.public_url {
             return url.to_string();
         }
-        let scheme = self.config.scheme();
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        match host {
+        let scheme = match client.secure {
+            Some(true) => "https",
+            Some(false) => "http",
+            None => self.config.scheme(),
+        };
+        match &client.host {
             Some(host) => format!("{scheme}://{host}"),
             None => format!("{scheme}://{}", self.config.http.listen),
         }

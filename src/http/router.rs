@@ -16,10 +16,12 @@ use tracing::Level;
 
 use super::AppState;
 use super::error::{self, ApiError};
+use super::limits::UnderWay;
 use super::normalize::{self, Normalized};
 use super::{
     archives, bootstrap, broadcasts, callbacks, captions, connect, connections, demo, health,
-    moderation, page, projects, renders, requests, sessions, signals, sip, storage, streams,
+    limits, moderation, page, projects, renders, requests, sessions, signals, sip, storage,
+    streams,
 };
 use crate::telemetry;
 
@@ -35,10 +37,9 @@ pub fn service(state: AppState) -> Normalized<Router> {
 fn router(state: AppState) -> Router {
     let requests = state.requests.clone();
     let body_limit = DefaultBodyLimit::max(state.config.http.max_body);
+    let under_way = UnderWay::new(&state.config.http.crowd);
+    let bounded = middleware::from_fn_with_state(under_way.clone(), limits::bound);
     let mut routes = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .merge(new_sessions(&state))
         .merge(of_an_account())
         .nest("/v2/project/{api_key}", of_a_project())
         .merge(for_clients(""))
@@ -58,6 +59,10 @@ fn router(state: AppState) -> Router {
         routes = routes.route("/demo/join", post(demo::join));
     }
     routes
+        .route_layer(bounded)
+        .merge(new_sessions(&state, under_way))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         // Websockets are welcome anywhere: proxies and `setProxyUrl` change the path at will.
         .fallback(websocket)
@@ -73,8 +78,9 @@ fn router(state: AppState) -> Router {
         )
 }
 
-/// Creating sessions, as long as this server takes new ones.
-fn new_sessions(state: &AppState) -> Router<AppState> {
+/// Creating sessions, as long as this server takes new ones. Whoever is refused is told in the
+/// format that they read.
+fn new_sessions(state: &AppState, under_way: UnderWay) -> Router<AppState> {
     let draining = state.draining.clone();
     Router::new()
         .route("/session/create", post(sessions::create))
@@ -89,6 +95,7 @@ fn new_sessions(state: &AppState) -> Router<AppState> {
                 }
             }
         }))
+        .route_layer(middleware::from_fn_with_state(under_way, limits::bound))
         .route_layer(middleware::from_fn(error::as_accepted))
 }
 

@@ -7,11 +7,13 @@ pub mod text;
 
 use std::io;
 
-use tracing::Span;
+use tracing::field::{Empty, display};
+use tracing::{Level, Span, enabled};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::http::forwarded::Client;
 use crate::model::id::{ConnectionId, ProjectId, SessionId};
 use crate::sfu::Leg;
 
@@ -27,9 +29,17 @@ pub fn init(config: &LogConfig) {
 }
 
 /// The context of one HTTP request. The path is logged without the query, and by whoever logs
-/// at `debug` only: paths name sessions, but never secrets.
+/// at `debug` only: paths name sessions, but never secrets. The client's address is there for
+/// whoever reads the log at `debug`, and for nobody else.
 pub fn request_span<B>(request: &axum::http::Request<B>) -> Span {
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path())
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("request", %method, path, client.address = Empty);
+    if enabled!(Level::DEBUG)
+        && let Some(client) = request.extensions().get::<Client>()
+    {
+        span.record("client.address", display(client.address));
+    }
+    span
 }
 
 /// The context of one live session.

@@ -24,7 +24,7 @@ impl Live {
     /// The same with other settings than a playground's.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let server = TestServer::start_with(change).await;
-        let addr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let addr = server.http_addr();
         let mut live = Self {
             server,
             addr,
@@ -55,6 +55,11 @@ impl Live {
         let now = now_unix_s();
         let claims = json!({"iss": self.key(), "ist": "project", "iat": now, "exp": now + 300});
         self.signed(&claims)
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     pub(crate) fn key(&self) -> &str {

@@ -77,6 +77,12 @@ impl TestServer {
         }
     }
 
+    /// Where HTTP is served.
+    #[allow(dead_code, reason = "not every test writes HTTP by hand")]
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        self.app.http_addr()
+    }
+
     /// Where media arrives.
     pub(crate) fn media_addr(&self) -> SocketAddr {
         self.app.media_addr()
