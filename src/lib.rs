@@ -20,6 +20,7 @@ pub mod rtp;
 pub mod sfu;
 pub mod signaling;
 pub mod srtp;
+pub mod turn;
 pub mod webhook;
 
 // Edges: everything that waits.

@@ -7,5 +7,6 @@ pub mod dtls;
 pub mod hub;
 pub mod media;
 pub mod outbox;
+pub mod turn;
 pub mod webhook;
 pub mod workers;

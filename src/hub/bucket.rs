@@ -27,7 +27,12 @@ impl Bucket {
 
     /// Takes one token, if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
-        let full_at = self.full_at.max(now) + self.interval;
+        self.take_many(1, now)
+    }
+
+    /// Takes so many tokens, if there are as many; else none.
+    pub fn take_many(&mut self, count: u32, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.interval.saturating_mul(count);
         if full_at - now > self.interval.saturating_mul(self.burst) {
             return false;
         }

@@ -1,10 +1,19 @@
 //! The STUN of an ICE-lite agent: Binding requests are read, checked and answered
 //! (RFC 8489, RFC 8445, 7.3). Nothing else is STUN to us.
 
-use std::net::{IpAddr, SocketAddr};
+pub mod codec;
 
-use ring::hmac;
+use std::net::SocketAddr;
+
 use subtle::ConstantTimeEq;
+
+use self::codec::attribute::{
+    ERROR_CODE, FINGERPRINT, MESSAGE_INTEGRITY, UNKNOWN_ATTRIBUTES, USERNAME, XOR_MAPPED_ADDRESS,
+};
+use self::codec::{
+    COMPREHENSION_OPTIONAL, FINGERPRINT_LEN, HEADER_LEN, INTEGRITY_LEN, MAGIC_COOKIE, Writer,
+    attribute_at, fingerprint, integrity, is_message, u16_at,
+};
 
 /// Bytes of the longest answer; `out` of the writing methods must have at least these.
 ///
@@ -12,37 +21,17 @@ use subtle::ConstantTimeEq;
 /// RFC 8445, 7.1 demands is never shorter than its answer, so nothing is amplified.
 pub const MAX_RESPONSE_LEN: usize = HEADER_LEN + 24 + INTEGRITY_LEN + FINGERPRINT_LEN;
 
-/// Bytes in front of the attributes.
-const HEADER_LEN: usize = 20;
-/// Bytes of a whole MESSAGE-INTEGRITY attribute.
-const INTEGRITY_LEN: usize = 24;
-/// Bytes of a whole FINGERPRINT attribute.
-const FINGERPRINT_LEN: usize = 8;
-
-const MAGIC_COOKIE: u32 = 0x2112_A442;
-/// What the checksum is XORed with (RFC 8489, 14.7).
-const FINGERPRINT_XOR: u32 = 0x5354_554e;
-
 const BINDING_REQUEST: u16 = 0x0001;
 const BINDING_SUCCESS: u16 = 0x0101;
 const BINDING_ERROR: u16 = 0x0111;
 
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const ERROR_CODE: u16 = 0x0009;
-const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
-const FINGERPRINT: u16 = 0x8028;
 const ICE_CONTROLLED: u16 = 0x8029;
 const ICE_CONTROLLING: u16 = 0x802a;
 
 /// Priority of a client's only candidate, a peer-reflexive one (RFC 8445, 5.1.2.1).
 const HOST_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
-
-/// Attributes from here on may be passed over by who does not know them (RFC 8489, 14).
-const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 
 /// Unknown attributes that one answer names: as many as keep it shorter than its request.
 const MAX_UNKNOWN: usize = 2;
@@ -65,11 +54,7 @@ impl<'a> BindingRequest<'a> {
     /// Reads a datagram; `None` if it is not a Binding request with USERNAME, MESSAGE-INTEGRITY
     /// and a correct FINGERPRINT.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
-        if u16_at(datagram, 0)? != BINDING_REQUEST
-            || u32_at(datagram, 4)? != MAGIC_COOKIE
-            || !datagram.len().is_multiple_of(4)
-            || datagram.len() != HEADER_LEN + usize::from(u16_at(datagram, 2)?)
-        {
+        if u16_at(datagram, 0)? != BINDING_REQUEST || !is_message(datagram) {
             return None;
         }
         let fingerprint_at = datagram.len().checked_sub(FINGERPRINT_LEN)?;
@@ -82,7 +67,7 @@ impl<'a> BindingRequest<'a> {
         // The fingerprint is the last attribute, and what follows MESSAGE-INTEGRITY is not
         // authenticated and must be ignored (RFC 8489, 14.5).
         while at < fingerprint_at && integrity_at.is_none() {
-            let (kind, value, next) = attribute(datagram, at)?;
+            let (kind, value, next) = attribute_at(datagram, at)?;
             match kind {
                 USERNAME => username = Some(value),
                 USE_CANDIDATE => use_candidate = true,
@@ -98,7 +83,7 @@ impl<'a> BindingRequest<'a> {
             at = next;
         }
         let (local_ufrag, remote_ufrag) = std::str::from_utf8(username?).ok()?.split_once(':')?;
-        let (kind, value, _) = attribute(datagram, fingerprint_at)?;
+        let (kind, value, _) = attribute_at(datagram, fingerprint_at)?;
         let expected = fingerprint(&datagram[..fingerprint_at]).to_be_bytes();
         if kind != FINGERPRINT || value != expected {
             return None;
@@ -144,7 +129,7 @@ impl<'a> BindingRequest<'a> {
 
     /// Whether MESSAGE-INTEGRITY was made with our password. Takes the same time for any wrong one.
     pub fn verify(&self, local_pwd: &str) -> bool {
-        let expected = integrity(&self.datagram[..self.integrity_at], local_pwd);
+        let expected = integrity(&self.datagram[..self.integrity_at], local_pwd.as_bytes());
         let value = self.integrity_at + 4;
         let actual = &self.datagram[value..value + expected.len()];
         actual.ct_eq(&expected).into()
@@ -153,30 +138,8 @@ impl<'a> BindingRequest<'a> {
     /// Writes the success response to a request that came from `from`; returns its length.
     pub fn write_success(&self, from: SocketAddr, local_pwd: &str, out: &mut [u8]) -> usize {
         let mut response = Writer::new(BINDING_SUCCESS, self.datagram, out);
-        let cookie_and_transaction: &[u8] = &self.datagram[4..HEADER_LEN];
-        let xor = |bytes: &mut [u8]| {
-            for (byte, mask) in bytes.iter_mut().zip(cookie_and_transaction) {
-                *byte ^= mask;
-            }
-        };
-        let port = from.port() ^ (MAGIC_COOKIE >> 16) as u16;
-        let mut value = [0; 20];
-        value[2..4].copy_from_slice(&port.to_be_bytes());
-        let len = match from.ip().to_canonical() {
-            IpAddr::V4(ip) => {
-                value[1] = 1;
-                value[4..8].copy_from_slice(&ip.octets());
-                8
-            }
-            IpAddr::V6(ip) => {
-                value[1] = 2;
-                value[4..20].copy_from_slice(&ip.octets());
-                20
-            }
-        };
-        xor(&mut value[4..len]);
-        response.attribute(XOR_MAPPED_ADDRESS, &value[..len]);
-        response.finish(local_pwd)
+        response.xor_address(XOR_MAPPED_ADDRESS, from);
+        sealed(response, local_pwd)
     }
 
     /// Writes the error 487 (RFC 8445, 7.3.1.1), after which the peer takes the other role;
@@ -184,7 +147,7 @@ impl<'a> BindingRequest<'a> {
     pub fn write_role_conflict(&self, local_pwd: &str, out: &mut [u8]) -> usize {
         let mut response = Writer::new(BINDING_ERROR, self.datagram, out);
         response.attribute(ERROR_CODE, b"\0\0\x04\x57Role Conflict");
-        response.finish(local_pwd)
+        sealed(response, local_pwd)
     }
 
     /// Writes the error 420 (RFC 8489, 6.3.1), which names what was not understood; returns its
@@ -200,7 +163,7 @@ impl<'a> BindingRequest<'a> {
             len += 2;
         }
         response.attribute(UNKNOWN_ATTRIBUTES, &names[..len]);
-        response.finish(local_pwd)
+        sealed(response, local_pwd)
     }
 }
 
@@ -216,111 +179,14 @@ pub fn write_request(transaction: u64, username: &str, pwd: &str, out: &mut [u8]
     request.attribute(PRIORITY, &HOST_PRIORITY.to_be_bytes());
     request.attribute(ICE_CONTROLLING, &transaction.to_be_bytes());
     request.attribute(USE_CANDIDATE, &[]);
-    request.finish(pwd)
+    sealed(request, pwd)
 }
 
-/// A message while it is written.
-struct Writer<'a> {
-    out: &'a mut [u8],
-    len: usize,
-}
-
-impl<'a> Writer<'a> {
-    /// Begins a message with the cookie and the transaction of `like`.
-    fn new(kind: u16, like: &[u8], out: &'a mut [u8]) -> Self {
-        out[..2].copy_from_slice(&kind.to_be_bytes());
-        out[4..HEADER_LEN].copy_from_slice(&like[4..HEADER_LEN]);
-        let mut message = Self {
-            out,
-            len: HEADER_LEN,
-        };
-        message.announce(0);
-        message
-    }
-
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
-        let end = self.len + 4 + value.len().next_multiple_of(4);
-        let bytes = &mut self.out[self.len..end];
-        bytes[..2].copy_from_slice(&kind.to_be_bytes());
-        bytes[2..4].copy_from_slice(&(value.len() as u16).to_be_bytes());
-        bytes[4..4 + value.len()].copy_from_slice(value);
-        bytes[4 + value.len()..].fill(0);
-        self.len = end;
-    }
-
-    /// Adds integrity and fingerprint; each covers a header that counts it already.
-    fn finish(mut self, pwd: &str) -> usize {
-        let integrity = integrity(&self.out[..self.len], pwd);
-        self.attribute(MESSAGE_INTEGRITY, &integrity);
-        self.announce(FINGERPRINT_LEN);
-        let fingerprint = fingerprint(&self.out[..self.len]);
-        self.attribute(FINGERPRINT, &fingerprint.to_be_bytes());
-        self.len
-    }
-
-    /// Sets the length in the header to what there is and `more` bytes.
-    fn announce(&mut self, more: usize) {
-        let len = (self.len - HEADER_LEN + more) as u16;
-        self.out[2..4].copy_from_slice(&len.to_be_bytes());
-    }
-}
-
-/// MESSAGE-INTEGRITY for a message that ends where the attribute begins; its header is taken to
-/// count the attribute and nothing behind it (RFC 8489, 14.5).
-fn integrity(message: &[u8], pwd: &str) -> [u8; INTEGRITY_LEN - 4] {
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, pwd.as_bytes());
-    let mut context = hmac::Context::with_key(&key);
-    let len = (message.len() - HEADER_LEN + INTEGRITY_LEN) as u16;
-    context.update(&message[..2]);
-    context.update(&len.to_be_bytes());
-    context.update(&message[4..]);
-    let tag = context.sign();
-    tag.as_ref().try_into().expect("HMAC-SHA1 has 20 bytes")
-}
-
-/// FINGERPRINT of a message that ends where the attribute begins.
-fn fingerprint(message: &[u8]) -> u32 {
-    let crc = message.iter().fold(!0, |crc: u32, byte| {
-        CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
-    });
-    !crc ^ FINGERPRINT_XOR
-}
-
-/// The CRC-32 of ITU V.42, reflected polynomial 0xEDB88320, a byte at a time.
-static CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-};
-
-/// Type and value of the attribute at `at`, and where the next one begins.
-fn attribute(message: &[u8], at: usize) -> Option<(u16, &[u8], usize)> {
-    let kind = u16_at(message, at)?;
-    let len = usize::from(u16_at(message, at + 2)?);
-    let value = message.get(at + 4..at + 4 + len)?;
-    Some((kind, value, at + 4 + len.next_multiple_of(4)))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+/// Adds what every message of ICE ends with, and gives back its length.
+fn sealed(mut message: Writer<'_>, pwd: &str) -> usize {
+    message.integrity(pwd.as_bytes());
+    message.fingerprint();
+    message.finish()
 }
 
 #[cfg(test)]
