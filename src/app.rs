@@ -1,5 +1,7 @@
 //! The composition root: puts everything together, runs it, and takes it down again in order.
 
+mod turn;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -14,11 +16,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::turn::{TurnParts, TurnService};
 use crate::clock::Clock;
 use crate::config::{Announce, CertificateFiles, Config};
 use crate::db::{Db, DbError};
 use crate::driver::admission::Admissions;
 use crate::driver::hub::{HubDriver, HubHandle};
+use crate::driver::turn::MediaPlace;
 use crate::driver::webhook::{WebhookDriver, WebhookHandle};
 use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
@@ -59,6 +63,7 @@ pub struct App {
     hub: (HubHandle, JoinHandle<()>),
     webhooks: (WebhookHandle, JoinHandle<()>),
     media: (WorkersHandle, Workers),
+    turn: Option<TurnService>,
 }
 
 impl App {
@@ -84,17 +89,20 @@ impl App {
         let certificate = Certificate::generate().context("cannot make a DTLS certificate")?;
         let workers = BoundWorkers::bind(config.media.listen, config.media.workers)
             .with_context(|| format!("cannot open the media port {}", config.media.listen))?;
+        let media_place = MediaPlace {
+            announced: candidates(&config, workers.local_addr()?)?,
+            local: workers.local_addr()?,
+        };
+        let announced = media_place.announced.iter().copied();
         let local = LocalEndpoint {
-            candidates: candidates(&config, workers.local_addr()?)?
-                .into_iter()
-                .map(Candidate::Udp)
-                .collect(),
+            candidates: announced.map(Candidate::Udp).collect(),
             fingerprint: certificate.fingerprint(),
             worker: WorkerId::default(),
         };
         info!(addresses = ?local.candidates, "Clients send media to");
         let (media, media_threads, media_events) =
             workers.start(&certificate, &mut entropy, clock)?;
+        let turn = TurnParts::start(&config, &media_place, entropy.fork(), clock)?;
 
         let settings = (config.webhooks.clone(), clock);
         let (driver, webhooks) = WebhookDriver::new(db.clone(), settings, &mut entropy)
@@ -111,7 +119,7 @@ impl App {
             clock,
             config.limits.outbox,
         );
-        let hub_task = tokio::spawn(driver.run());
+        let hub_task = tokio::spawn(driver.revoking(turn.handle()).run());
 
         let websockets = ws::Endpoint::new(hub.clone(), config.limits.frame);
         let draining = CancellationToken::new();
@@ -130,6 +138,8 @@ impl App {
             clock,
             entropy: SharedEntropy::new(entropy),
             demo: playground.clone().map(Demo::new),
+            turn: turn.handle(),
+            ice: Arc::clone(&turn.ice),
         };
         let metrics = match config.metrics {
             Some(address) => Some(serve_metrics(address, state.clone()).await?),
@@ -143,6 +153,7 @@ impl App {
         let (http, http_listener) = HttpListener::new(http_addr, tls.is_some());
         let services = Services {
             http: Some(http),
+            turn: turn.connections,
             ..Services::default()
         };
         let port = Port::open(listener, tls, services)?;
@@ -169,6 +180,7 @@ impl App {
             hub: (hub, hub_task),
             webhooks: (webhooks, webhook_task),
             media: (media, media_threads),
+            turn: turn.service,
         })
     }
 
@@ -250,6 +262,11 @@ impl App {
         self.media.1.local_addr
     }
 
+    /// Where TURN takes datagrams, if it does.
+    pub fn turn_addr(&self) -> Option<SocketAddr> {
+        self.turn.as_ref()?.local_addr()
+    }
+
     /// The first project of a playground.
     pub fn playground(&self) -> Option<&Project> {
         self.playground.as_ref()
@@ -285,6 +302,9 @@ impl App {
         if let Some(metrics) = self.metrics {
             metrics.task.abort();
         }
+        if let Some(turn) = self.turn {
+            turn.shutdown().await;
+        }
         let (media, media_threads) = self.media;
         media.stop().await;
         let joined = tokio::task::spawn_blocking(move || media_threads.join());
@@ -303,6 +323,7 @@ impl App {
             "account_key": account.map(|account| account.id.to_string()),
             "account_secret": account.map(|account| account.secret.reveal()),
             "media_port": self.media_addr().port(),
+            "turn": self.turn_addr(),
             "metrics": self.metrics.as_ref().map(|metrics| metrics.address),
             "pid": std::process::id(),
         });

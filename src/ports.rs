@@ -33,6 +33,12 @@ fn ports(config: &Config) -> Vec<Port> {
             open: true,
         },
     ];
+    ports.extend(config.turn.listen.map(|address| Port {
+        address,
+        protocol: "udp",
+        purpose: "TURN, for clients that can send to no other port",
+        open: true,
+    }));
     ports.extend(config.metrics.map(|address| Port {
         address,
         protocol: "tcp",
@@ -84,7 +90,10 @@ mod tests {
     fn only_what_clients_use_is_opened() {
         let config = Config::load(&Sources {
             files: vec!["config/production.toml".into()],
-            environment: vec![("PARLOR_METRICS_LISTEN".into(), "10.0.0.1:9464".into())],
+            environment: vec![
+                ("PARLOR_METRICS_LISTEN".into(), "10.0.0.1:9464".into()),
+                ("PARLOR_TURN_LISTEN".into(), "0.0.0.0:3479".into()),
+            ],
             ..Sources::default()
         });
         let text = describe(&config.unwrap());
@@ -93,6 +102,7 @@ mod tests {
             "nft add rule inet filter input tcp dport 8080 accept",
             "nft add rule inet filter input udp dport 3478 accept",
             "ufw allow 3478/udp",
+            "ufw allow 3479/udp",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

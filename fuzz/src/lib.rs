@@ -8,5 +8,6 @@
 
 pub mod media;
 pub mod packet;
+pub mod relay;
 pub mod split;
 pub mod text;

@@ -19,6 +19,8 @@ const DEV: &str = r#"
 listen = "127.0.0.1:8080"
 [media]
 listen = "127.0.0.1:3478"
+[turn]
+tcp = false
 [auth]
 legacy_header = true
 [limits]

@@ -6,6 +6,7 @@
 pub mod http;
 pub mod layers;
 pub mod limits;
+pub mod turn;
 pub mod values;
 pub mod webhooks;
 
@@ -20,10 +21,12 @@ use values::Reader;
 
 use crate::db;
 use crate::sfu::worker::MAX_WORKERS;
+use crate::turn::ice_servers::Elsewhere;
 
 pub use http::HttpConfig;
 pub use layers::Sources;
 pub use limits::Limits;
+pub use turn::TurnConfig;
 pub use webhooks::WebhookConfig;
 
 /// All settings of one process.
@@ -37,6 +40,10 @@ pub struct Config {
     pub tls: Option<CertificateFiles>,
     /// The media port.
     pub media: MediaConfig,
+    /// The embedded TURN server.
+    pub turn: TurnConfig,
+    /// ICE servers that are elsewhere.
+    pub ice: Elsewhere,
     /// Where metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
     /// Where data is kept.
@@ -203,6 +210,9 @@ impl Config {
         Self::load(sources)?;
         let (mut layers, _) = Layers::read(sources);
         layers.rewrite("database.url", values::redact_url);
+        for key in ["turn.secret", "ice.credential", "ice.secret"] {
+            layers.rewrite(key, values::redact);
+        }
         Ok(layers.to_string())
     }
 
@@ -211,6 +221,8 @@ impl Config {
         let http = HttpConfig::read(reader, dev);
         let tls = read_tls(reader);
         let media = MediaConfig::read(reader, dev);
+        let turn = TurnConfig::read(reader);
+        let ice = turn::read_elsewhere(reader);
         let metrics = reader.optional("metrics.listen", "\"127.0.0.1:9464\"");
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
         let database = DatabaseConfig::read(reader);
@@ -227,6 +239,8 @@ impl Config {
             http: http?,
             tls: tls?,
             media: media?,
+            turn: turn?,
+            ice: ice?,
             metrics: metrics?,
             data_dir,
             database: database?,

@@ -72,6 +72,14 @@ pub fn redact_url(url: &str) -> String {
     format!("{scheme}://{place}{parameters}")
 }
 
+/// Hides a secret; that there is none is none.
+pub fn redact(secret: &str) -> String {
+    match secret {
+        "" => String::new(),
+        _ => "[redacted]".into(),
+    }
+}
+
 /// Takes typed values out of the layers and collects what is wrong with them.
 #[derive(Debug)]
 pub struct Reader {

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::admission::Admissions;
 use super::outbox::{Outbox, OutboxError, OutboxReader, outbox};
+use super::turn::TurnHandle;
 use super::webhook::WebhookHandle;
 use super::workers::WorkersHandle;
 use crate::clock::Clock;
@@ -23,6 +24,7 @@ use crate::hub::call::{Answer, Call, CallError};
 use crate::hub::effect::{
     Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, SocketOpen, Ticket,
 };
+use crate::hub::reason;
 use crate::hub::snapshot::Snapshot;
 use crate::model::id::{ConnectionId, ProjectId, SessionId};
 use crate::sfu::command::EngineEvent;
@@ -213,6 +215,7 @@ pub struct HubDriver {
     media_events: mpsc::Receiver<EngineEvent>,
     admissions: Admissions,
     webhooks: WebhookHandle,
+    turn: Option<TurnHandle>,
     clock: Clock,
     mailbox: mpsc::Receiver<Input>,
     outboxes: HashMap<SocketKey, Outbox>,
@@ -247,6 +250,7 @@ impl HubDriver {
             media_events: media.1,
             admissions,
             webhooks,
+            turn: None,
             clock,
             mailbox,
             outboxes: HashMap::new(),
@@ -254,6 +258,11 @@ impl HubDriver {
             lookups: JoinSet::new(),
         };
         (driver, handle)
+    }
+
+    /// Has the TURN server forget whom a moderator has put out.
+    pub fn revoking(self, turn: Option<TurnHandle>) -> Self {
+        Self { turn, ..self }
     }
 
     /// Runs until [`HubHandle::shutdown`], or until nobody holds a handle any more.
@@ -357,9 +366,21 @@ impl HubDriver {
                 }
                 Effect::Notice(notice) => {
                     log(&notice);
+                    self.revoke(&notice).await;
                     self.webhooks.offer(notice, self.clock.unix_ms());
                 }
             }
+        }
+    }
+
+    /// Takes the relayed ways of a connection away that was put out; it waits for at most one turn
+    /// of the TURN server.
+    async fn revoke(&self, notice: &Notice) {
+        if let Some(turn) = &self.turn
+            && let NoticeEvent::ConnectionDestroyed { connection, reason } = &notice.event
+            && *reason == reason::FORCED
+        {
+            turn.revoke(connection.id.to_string()).await;
         }
     }
 

@@ -13,8 +13,9 @@ use crate::hub::SYMPHONY;
 use crate::hub::config::HubConfig;
 use crate::hub::effect::{Admission, Denial};
 use crate::model::codec::VideoCodec;
-use crate::model::id::SessionId;
+use crate::model::id::{ConnectionId, SessionId};
 use crate::model::session::MediaMode;
+use crate::turn::ice_servers::IceServer;
 
 /// Where `messaging_url` points; a websocket is welcome anywhere, this is for people who read logs.
 const MESSAGING_PATH: &str = "/rumor";
@@ -40,6 +41,7 @@ pub async fn session_info(
             Ok(admission) => info(
                 &admission,
                 &messaging_url(&state, &client),
+                &ice_servers(&state, &client, &headers),
                 &state.config.limits.hub
             ),
             Err((code, message)) => {
@@ -83,7 +85,12 @@ async fn admitted(
     }
 }
 
-fn info(admission: &Admission, messaging_url: &str, hub: &HubConfig) -> Value {
+fn info(
+    admission: &Admission,
+    messaging_url: &str,
+    ice_servers: &[IceServer],
+    hub: &HubConfig,
+) -> Value {
     let session = &admission.session;
     let (adaptive, simulcast) = (hub.adaptive.enabled, hub.simulcast);
     let codecs = admission
@@ -99,7 +106,7 @@ fn info(admission: &Admission, messaging_url: &str, hub: &HubConfig) -> Value {
         "messaging_url": messaging_url,
         "symphony_address": SYMPHONY,
         "media_server_hostname": host,
-        "ice_servers": [],
+        "ice_servers": ice_servers,
         "properties": {
             "p2p": {"preference": {"value": preference(session.media_mode, adaptive)}},
             "reconnection": true,
@@ -114,6 +121,19 @@ fn info(admission: &Admission, messaging_url: &str, hub: &HubConfig) -> Value {
             "priorityVideoCodec": codecs.map_or("", |codecs| codecs.first().word()),
         },
     })
+}
+
+/// Ways for those who cannot reach the media port, with credentials for the connection that asks.
+fn ice_servers(state: &AppState, client: &Client, headers: &HeaderMap) -> Vec<IceServer> {
+    let connection = headers.get("x-tb-connectionid");
+    let connection: Option<ConnectionId> = connection
+        .and_then(|id| id.to_str().ok())
+        .and_then(|id| id.parse().ok());
+    // Some clients do not say which connection they will be.
+    let connection = connection.unwrap_or_else(|| ConnectionId(state.entropy.lock().uuid()));
+    let now_s = u64::try_from(state.clock.unix_ms() / 1000).unwrap_or_default();
+    let base_url = state.base_url(client);
+    state.ice.list(&connection.to_string(), &base_url, now_s)
 }
 
 /// What clients are told of a session's media mode. They only take part in moving streams if

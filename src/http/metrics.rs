@@ -17,6 +17,7 @@ use crate::driver::media;
 use crate::hub;
 use crate::telemetry::process::Usage;
 use crate::telemetry::text::{CONTENT_TYPE, Exposition, escaped};
+use crate::turn;
 
 /// How long a part may take to answer. What does not is left out, and `parlor_up` says so.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ pub struct Scrape {
     pub hub: Option<hub::snapshot::Snapshot>,
     /// From the media worker, if it answers.
     pub media: Option<media::Snapshot>,
+    /// From the TURN server, if there is one and it answers.
+    pub turn: Option<turn::Snapshot>,
     /// Whether the database answers.
     pub database: bool,
     /// How long its answer took.
@@ -57,14 +60,17 @@ async fn metrics(State(state): State<AppState>) -> Response {
         let answered = timeout(PATIENCE, state.db.check()).await;
         (matches!(answered, Ok(Ok(()))), state.clock.now() - began)
     };
-    let (hub, media, (database, database_answer)) = tokio::join!(
+    let turn = async { state.turn.as_ref()?.snapshot().await.ok() };
+    let (hub, media, turn, (database, database_answer)) = tokio::join!(
         timeout(PATIENCE, state.hub.snapshot()),
         timeout(PATIENCE, state.media.snapshot()),
+        timeout(PATIENCE, turn),
         database,
     );
     let scrape = Scrape {
         hub: hub.ok().and_then(Result::ok),
         media: media.ok().and_then(Result::ok),
+        turn: turn.ok().flatten(),
         database,
         database_answer,
         draining: state.draining.is_cancelled(),
@@ -83,6 +89,7 @@ impl Scrape {
         self.sessions(&mut out);
         self.packets(&mut out);
         self.quality(&mut out);
+        self.relays(&mut out);
         self.requests(&mut out);
         out.into_text()
     }
@@ -231,6 +238,27 @@ impl Scrape {
         out.histogram("parlor_media_round_trip_seconds", help, &traffic.round_trip);
         let help = "From the receipt of a batch of datagrams to the sending of what it caused.";
         out.histogram("parlor_media_forwarding_seconds", help, &media.forwarding);
+    }
+
+    fn relays(&self, out: &mut Exposition) {
+        let turn = self.turn.unwrap_or_default();
+        let help = "Allocations of the TURN server.";
+        out.gauge("parlor_turn_allocations", help, turn.allocations);
+        let help = "TCP and TLS connections to the TURN server.";
+        out.gauge("parlor_turn_streams", help, turn.streams);
+        let counters = turn.counters;
+        let help = "Allocations that the TURN server has made.";
+        out.counter("parlor_turn_allocated_total", help, counters.allocated);
+        let bytes = [
+            ("direction=\"from_clients\"", counters.bytes_from_clients),
+            ("direction=\"to_clients\"", counters.bytes_to_clients),
+        ];
+        let help = "Bytes of data that the TURN server has relayed.";
+        out.labelled("counter", "parlor_turn_relayed_bytes_total", help, bytes);
+        let refused = turn::Refused::ALL
+            .map(|(why, name)| (format!("reason=\"{name}\""), counters.refused(why)));
+        let help = "Requests that the TURN server refused and data that it dropped, by reason.";
+        out.labelled("counter", "parlor_turn_refused_total", help, refused);
     }
 
     fn requests(&self, out: &mut Exposition) {

@@ -54,9 +54,11 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::driver::admission::Admissions;
 use crate::driver::hub::HubHandle;
+use crate::driver::turn::TurnHandle;
 use crate::driver::workers::WorkersHandle;
 use crate::entropy::Entropy;
 use crate::model::signal::SignalLimits;
+use crate::turn::ice_servers::IceServers;
 use crate::ws;
 
 /// What every handler can reach. Cheap to clone; holds no live state, only handles to it.
@@ -88,6 +90,10 @@ pub struct AppState {
     pub entropy: SharedEntropy,
     /// The demo page's sessions; `None` on a real server.
     pub demo: Option<demo::Demo>,
+    /// The TURN server, if there is one.
+    pub turn: Option<TurnHandle>,
+    /// What clients are told to find a way with.
+    pub ice: Arc<IceServers>,
 }
 
 impl AppState {

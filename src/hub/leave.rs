@@ -11,13 +11,13 @@ use crate::signaling::error::close;
 use crate::signaling::server::ServerEvent;
 
 /// The documented words for why a connection or a stream ended.
-pub(super) mod reason {
+pub(crate) mod reason {
     /// By its own wish.
     pub(in crate::hub) const CLIENT: &str = "clientDisconnected";
     /// Lost, and not back in time.
     pub(in crate::hub) const NETWORK: &str = "networkDisconnected";
     /// A moderator disconnected the client.
-    pub(in crate::hub) const FORCED: &str = "forceDisconnected";
+    pub(crate) const FORCED: &str = "forceDisconnected";
     /// A moderator ended the stream.
     pub(in crate::hub) const UNPUBLISHED: &str = "forceUnpublished";
     /// The media connection ended.

@@ -34,6 +34,7 @@ mod harness;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::leave::reason;
 pub use self::tell::SYMPHONY;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -86,7 +86,7 @@ pub trait Network {
 pub struct Limits {
     /// Allocations in all; one more is refused (508).
     pub allocations: usize,
-    /// Allocations of one connection; one more is refused (486).
+    /// Allocations of one connection at one address; one more is refused (486).
     pub allocations_per_connection: usize,
     /// Bytes that one allocation relays in a second, both ways together; a second's worth may come
     /// at once, what is beyond is dropped.

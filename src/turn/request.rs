@@ -263,7 +263,8 @@ impl Server {
             return Err(Error::InsufficientCapacity);
         }
         let families = self.families(request)?;
-        let has = self.connections.get(account.connection).copied();
+        let owner = (account.connection.to_owned(), client.address.ip());
+        let has = self.owners.get(&owner).copied();
         if has.unwrap_or_default() >= self.limits.allocations_per_connection {
             return Err(Error::AllocationQuotaReached);
         }
@@ -279,10 +280,7 @@ impl Server {
         let allocation = Allocation::new(client, account, transaction, families, expires_at, rate);
         self.allocations.insert(port, allocation);
         self.clients.insert(client, port);
-        *self
-            .connections
-            .entry(account.connection.into())
-            .or_default() += 1;
+        *self.owners.entry(owner).or_default() += 1;
         self.expiries.insert((expires_at, port));
         self.settle(client);
         self.counters.allocated += 1;

@@ -31,6 +31,9 @@ const MAX_IDLE_STREAMS: usize = 1024;
 /// forgotten.
 const MAX_REVOKED: usize = 10_000;
 
+/// A connection, by its name and where its client is.
+pub(super) type Owner = (String, IpAddr);
+
 /// All allocations. Holds no clock, no socket and no task.
 #[derive(Debug)]
 pub struct Server {
@@ -46,8 +49,9 @@ pub struct Server {
     /// By the port of the relayed address.
     pub(super) allocations: HashMap<u16, Allocation>,
     pub(super) clients: HashMap<Client, u16>,
-    /// How many each connection has; none is zero.
-    pub(super) connections: HashMap<String, usize>,
+    /// How many each connection has at each address, so that nobody can use up what is another's;
+    /// none is zero.
+    pub(super) owners: HashMap<Owner, usize>,
     pub(super) expiries: BTreeSet<(Instant, u16)>,
     /// Streams without an allocation, in the order in which they came, and how long they have.
     idle_streams: VecDeque<(Instant, StreamId)>,
@@ -76,7 +80,7 @@ impl Server {
             media: media.iter().copied().take(MAX_MEDIA).collect(),
             allocations: HashMap::new(),
             clients: HashMap::new(),
-            connections: HashMap::new(),
+            owners: HashMap::new(),
             expiries: BTreeSet::new(),
             idle_streams: VecDeque::new(),
             streams: 0,
@@ -307,10 +311,11 @@ impl Server {
         };
         self.expiries.remove(&(allocation.expires_at, port));
         self.clients.remove(&allocation.client);
-        if let Some(count) = self.connections.get_mut(&allocation.connection) {
+        let owner = (allocation.connection, allocation.client.address.ip());
+        if let Some(count) = self.owners.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {
-                self.connections.remove(&allocation.connection);
+                self.owners.remove(&owner);
             }
         }
         net.close_relays(port);

@@ -543,12 +543,7 @@ fn credentials_that_are_none_are_told_from_good_ones() {
 fn a_granted_allocation_outlives_its_credential_but_not_its_revocation() {
     let mut world = World::new();
     let (mut ana, relayed) = world.allocated("192.0.2.1:1", "ana");
-    let refreshed = code(
-        &mut world,
-        &ana,
-        Method::Refresh,
-        vec![lifetime(3600)],
-    );
+    let refreshed = code(&mut world, &ana, Method::Refresh, vec![lifetime(3600)]);
     assert_eq!(refreshed, 0);
     for _ in 0..30 {
         world.pass(3000);

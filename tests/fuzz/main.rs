@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use mutate::Mutator;
-use targets::{media, packet, text};
+use targets::{media, packet, relay, text};
 
 /// Inputs per target where one costs about ten microseconds; all of it takes seconds.
 const INPUTS: u32 = 60_000;
@@ -71,6 +71,11 @@ fn signaling_frames_and_requests() {
 #[test]
 fn client_tokens() {
     run("token", INPUTS, text::token);
+}
+
+#[test]
+fn turn_messages() {
+    run("turn", INPUTS / 8, relay::turn);
 }
 
 /// Runs a target over its corpus and `inputs` mutations of it. A failing input is kept in a file,

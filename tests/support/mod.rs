@@ -88,6 +88,19 @@ impl TestServer {
         self.app.media_addr()
     }
 
+    /// Where TURN takes datagrams.
+    #[allow(dead_code, reason = "not every test relays")]
+    pub(crate) fn turn_addr(&self) -> SocketAddr {
+        self.app.turn_addr().unwrap()
+    }
+
+    /// Where everything over TCP arrives.
+    #[allow(dead_code, reason = "not every test connects by itself")]
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        let authority = self.url.split("//").nth(1).unwrap();
+        authority.parse().unwrap()
+    }
+
     /// The key and secret of whoever manages projects.
     #[allow(dead_code, reason = "not every test manages projects")]
     pub(crate) fn account(&self) -> (String, String) {

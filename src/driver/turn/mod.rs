@@ -304,8 +304,9 @@ impl Turn {
                     let now = self.clock.now();
                     for slot in 0..count {
                         let (bytes, from) = self.received.datagram_mut(slot);
-                        let client = Client::udp(from);
-                        self.server.handle_message(client, bytes, now, &mut self.net);
+                        let client = Client::udp(from.remote);
+                        self.server
+                            .handle_message(client, bytes, now, &mut self.net);
                     }
                     // Fewer than asked for were all there were; the next one is a new readiness.
                     if count < BATCH_LEN {

@@ -33,11 +33,7 @@ pub(super) struct SocketNetwork {
 
 impl SocketNetwork {
     /// `media` is where this machine reaches the media port.
-    pub(super) fn new(
-        socket: Option<BatchSocket>,
-        registry: Registry,
-        media: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(socket: Option<BatchSocket>, registry: Registry, media: SocketAddr) -> Self {
         Self {
             socket,
             out: SendSlab::new(SEND_LEN),

@@ -28,11 +28,11 @@ const preferences = {
   "media.peerconnection.ice.obfuscate_host_addresses": false,
 };
 
-/** A fresh Chromium with a fresh profile. */
-export function startBrowser() {
+/** A fresh Chromium with a fresh profile; `more` are further flags. */
+export function startBrowser(more = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: flags,
+    args: [...flags, ...more],
   });
 }
 

@@ -73,7 +73,7 @@ export function useCall(options = {}) {
     const [parlor, site, browser] = await Promise.all([
       startParlor(options),
       startSite(),
-      startBrowser(),
+      startBrowser(options.flags),
     ]);
     Object.assign(call, { parlor, site, browser });
     call.opentok = new OpenTok(parlor.api_key, parlor.api_secret, parlor.url);

@@ -173,6 +173,20 @@ const app = {
     return ports;
   },
 
+  /** This end of all connected peer connections: `{type, relay}`, the latter the way to TURN. */
+  async localCandidates() {
+    const candidates = [];
+    for (const peer of globalThis.peers.filter(({ connectionState }) => connectionState === "connected")) {
+      const stats = await peer.getStats();
+      for (const pair of stats.values()) {
+        if (pair.type !== "candidate-pair" || !pair.nominated) continue;
+        const { candidateType, relayProtocol } = stats.get(pair.localCandidateId);
+        candidates.push({ type: candidateType, relay: relayProtocol });
+      }
+    }
+    return candidates;
+  },
+
   /** Packets of audio that arrive on any peer connection. */
   async audioPackets() {
     const reports = await Promise.all(peers.map((peer) => peer.getStats()));

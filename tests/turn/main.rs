@@ -1,0 +1,65 @@
+//! TURN with the real server: with coturn's clients, which know nothing of us, and with what
+//! strangers send.
+
+mod abuse;
+mod coturn;
+mod ice_servers;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::net::SocketAddr;
+
+use parlor::config::{CertificateFiles, Config};
+use parlor::turn::ice_servers::Redacted;
+use serde_json::Value;
+use support::TestServer;
+
+/// What the servers under test make credentials with.
+const SECRET: &str = "the secret of the tests";
+
+/// A server with TURN over UDP and TCP whose media is announced at an address of nobody.
+async fn server() -> TestServer {
+    server_with(|_| {}).await
+}
+
+async fn server_with(change: impl FnOnce(&mut Config)) -> TestServer {
+    TestServer::start_with(|config| {
+        config.turn.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        config.turn.tcp = true;
+        config.turn.secret = Some(Redacted::new(SECRET.into()));
+        config.media.announce =
+            parlor::config::Announce::Addresses(vec!["192.0.2.7".parse().unwrap()]);
+        change(config);
+    })
+    .await
+}
+
+/// The certificate of the tests.
+fn certificate() -> CertificateFiles {
+    CertificateFiles {
+        certificate: "tests/fixtures/tls/first.pem".into(),
+        key: "tests/fixtures/tls/first.key".into(),
+    }
+}
+
+/// What a connection with a good token is told.
+async fn ice_servers(server: &TestServer, connection: &str) -> Value {
+    let (session, token) = server.join("room").await;
+    let url = format!("{}/session/{session}?extended=true", server.url);
+    let request = reqwest::Client::new()
+        .get(url)
+        .header("X-OPENTOK-AUTH", token)
+        .header("X-TB-CONNECTIONID", connection);
+    let info: Value = request.send().await.unwrap().json().await.unwrap();
+    info[0]["ice_servers"].clone()
+}
+
+/// Puts a connection out, as a back end does.
+async fn force_disconnect(server: &TestServer, session: &str, connection: &str) {
+    let (url, key, secret) = (&server.url, &server.key, &server.secret);
+    let url = format!("{url}/v2/project/{key}/session/{session}/connection/{connection}");
+    let request = reqwest::Client::new()
+        .delete(url)
+        .header("X-TB-PARTNER-AUTH", format!("{key}:{secret}"));
+    assert!(request.send().await.unwrap().status().is_success());
+}
