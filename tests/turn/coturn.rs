@@ -98,6 +98,11 @@ impl Report {
             .unwrap_or_else(|_| panic!("no number behind {name} in {}", self.0))
     }
 
+    /// It takes every 401 for a question and tries again, until it has had enough.
+    fn cannot_allocate(&self) {
+        assert!(self.0.contains("Cannot complete Allocation"), "{}", self.0);
+    }
+
     fn refused_with(&self, code: u16) {
         assert!(
             self.0.contains(&format!("error {code}")),
@@ -193,13 +198,14 @@ async fn a_connection_gets_no_more_than_its_quota() {
 #[tokio::test]
 async fn expired_and_wrong_credentials_are_refused() {
     let server = server().await;
+    passes(server.turn_addr(), &[]).await;
     let mut wrong = Client::new("ana");
     wrong.password = "wrong".into();
     for client in [Client::expiring("ana", -1), wrong] {
         let Some(report) = client.with(&["-y", "-c"]).run(server.turn_addr()).await else {
             return;
         };
-        report.refused_with(401);
+        report.cannot_allocate();
     }
 }
 
@@ -210,7 +216,6 @@ async fn whoever_a_moderator_puts_out_is_cut_off() {
     let mut ana = TestClient::open(&server, &session, &token).await;
     assert_eq!(ana.join(&token).await.0, "200");
     let id = ana.id.to_string();
-    passes(server.turn_addr(), &[]).await;
     let Some(before) = Client::new(&id)
         .with(&["-y", "-c"])
         .run(server.turn_addr())
@@ -225,5 +230,5 @@ async fn whoever_a_moderator_puts_out_is_cut_off() {
         .with(&["-y", "-c"])
         .run(server.turn_addr())
         .await;
-    after.unwrap().refused_with(401);
+    after.unwrap().cannot_allocate();
 }
