@@ -94,13 +94,6 @@ impl TestServer {
         self.app.turn_addr().unwrap()
     }
 
-    /// Where everything over TCP arrives.
-    #[allow(dead_code, reason = "not every test connects by itself")]
-    pub(crate) fn http_addr(&self) -> SocketAddr {
-        let authority = self.url.split("//").nth(1).unwrap();
-        authority.parse().unwrap()
-    }
-
     /// The key and secret of whoever manages projects.
     #[allow(dead_code, reason = "not every test manages projects")]
     pub(crate) fn account(&self) -> (String, String) {
