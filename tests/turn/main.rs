@@ -1,15 +1,22 @@
 //! TURN with the real server: with coturn's clients, which know nothing of us, and with what
 //! strangers send.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that fails here has failed; one that is skipped says so"
+)]
+
 mod abuse;
 mod coturn;
 mod ice_servers;
+#[allow(dead_code, reason = "not every test needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
 
-use parlor::config::{CertificateFiles, Config};
+use parlor::config::{Announce, CertificateFiles, Config};
 use parlor::turn::ice_servers::Redacted;
 use serde_json::Value;
 use support::TestServer;
@@ -27,8 +34,7 @@ async fn server_with(change: impl FnOnce(&mut Config)) -> TestServer {
         config.turn.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         config.turn.tcp = true;
         config.turn.secret = Some(Redacted::new(SECRET.into()));
-        config.media.announce =
-            parlor::config::Announce::Addresses(vec!["192.0.2.7".parse().unwrap()]);
+        config.media.announce = Announce::Addresses(vec!["192.0.2.7".parse().unwrap()]);
         change(config);
     })
     .await
