@@ -59,14 +59,14 @@ const stoodStill = (participant) => participant.page.evaluate(() => globalThis.s
 const goesDirect = (participant) =>
   eventually(
     "media from browser to browser",
-    async () => (await participant.call("remotePorts")).some((port) => port !== call.parlor.media_port),
+    async () => (await participant.remotePorts()).some((port) => port !== call.parlor.media_port),
     30_000,
   );
 
 /** Waits until all connected legs of a page end at the server. */
 const goesThroughServer = (participant) =>
   eventually("media through the server only", async () => {
-    const ports = await participant.call("remotePorts");
+    const ports = await participant.remotePorts();
     return ports.length > 0 && ports.every((port) => port === call.parlor.media_port);
   });
 

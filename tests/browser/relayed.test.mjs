@@ -17,7 +17,7 @@ describe("a relayed session", () => {
     await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
     await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
     for (const page of [ana, ben]) {
-      const ports = await page.call("remotePorts");
+      const ports = await page.remotePorts();
       assert.ok(ports.length > 0);
       assert.ok(!ports.includes(call.parlor.media_port), "media port of the server in use");
     }

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { startBrowser } from "./support/browser.mjs";
 import { useCall } from "./support/call.mjs";
 
 const initOptions = { iceConfig: { includeServers: "all", transportPolicy: "relay", customServers: [] } };
@@ -19,9 +20,9 @@ async function relayed({ createSession, join }, mediaMode, way) {
   await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
   await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
   for (const page of [ana, ben]) {
-    const candidates = await page.call("localCandidates");
-    assert.ok(candidates.length >= 2, "a way for what is sent, and one for what is received");
-    for (const { relay } of candidates) assert.equal(relay, way);
+    const paths = await page.call("paths");
+    assert.ok(paths.length >= 2, "a way for what is sent, and one for what is received");
+    for (const { local } of paths) assert.equal(local.relayProtocol, way);
   }
 }
 
@@ -46,7 +47,7 @@ describe("over TLS", () => {
   process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
   const call = useCall({
     env: { PARLOR_TURN_TCP: "true", PARLOR_TLS_CERTIFICATE_FILE: certificate, PARLOR_TLS_KEY_FILE: key },
-    flags: [`--ignore-certificate-errors-spki-list=${spki}`],
+    browser: () => startBrowser({ args: [`--ignore-certificate-errors-spki-list=${spki}`] }),
   });
   test("a routed session is relayed", () => relayed(call, "routed", "tls"));
 });

@@ -9,7 +9,7 @@ import { useCall } from "../browser/support/call.mjs";
 import { eventually } from "../browser/support/parlor.mjs";
 
 const call = useCall({ media: "203.0.113.1:0" });
-const { createSession, createSessionWith, join } = call;
+const { createSession, createSessionWith, join, talk } = call;
 let firefox;
 
 before(async () => {
@@ -22,31 +22,23 @@ after(() => firefox?.close());
 async function pair(sessionId) {
   const ana = await join(sessionId, "ana", "publisher", { browser: firefox });
   const ben = await join(sessionId, "ben");
-  return { ana, ben };
-}
-
-/** Both publish and subscribe, and have each other's sound and picture. */
-async function talk({ ana, ben }) {
-  const [anas, bens] = [await ana.publish(), await ben.publish()];
-  await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
-  await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
-  return { anas, bens };
+  return [ana, ben];
 }
 
 describe("Firefox and Chromium", () => {
   test("see and hear each other", async () => {
-    const { ana, ben } = await pair(await createSession());
-    const { anas, bens } = await talk({ ana, ben });
+    const [ana, ben] = await pair(await createSession());
+    const { anas, bens } = await talk(ana, ben);
     for (const [page, stream] of [[ana, bens], [ben, anas]]) {
       await eventually("a tone", async () => (await page.call("received", stream)).audioEnergy > 0.01);
     }
-    assert.deepEqual(await ana.call("remotePorts"), [call.parlor.media_port, call.parlor.media_port]);
+    assert.deepEqual(await ana.remotePorts(), [call.parlor.media_port, call.parlor.media_port]);
   });
 
   for (const codec of ["vp8", "vp9", "av1"]) {
     test(`agree on ${codec}`, async () => {
-      const { ana, ben } = await pair(await createSessionWith({ videoCodecs: codec }));
-      await talk({ ana, ben });
+      const [ana, ben] = await pair(await createSessionWith({ videoCodecs: codec }));
+      await talk(ana, ben);
       for (const page of [ana, ben]) {
         assert.deepEqual(await page.call("videoCodecs"), [`video/${codec.toUpperCase()}`]);
       }
@@ -54,16 +46,16 @@ describe("Firefox and Chromium", () => {
   }
 
   test("talk without the server's media in a relayed session", async () => {
-    const { ana, ben } = await pair(await createSession({ mediaMode: "relayed" }));
-    await talk({ ana, ben });
+    const [ana, ben] = await pair(await createSession({ mediaMode: "relayed" }));
+    await talk(ana, ben);
     for (const page of [ana, ben]) {
-      assert.ok(!(await page.call("remotePorts")).includes(call.parlor.media_port));
+      assert.ok(!(await page.remotePorts()).includes(call.parlor.media_port));
     }
   });
 
   test("stay connected when Firefox restarts ICE", async () => {
-    const { ana, ben } = await pair(await createSession());
-    const { anas } = await talk({ ana, ben });
+    const [ana, ben] = await pair(await createSession());
+    const { anas } = await talk(ana, ben);
     const before = await ana.call("transports");
     await ana.call("restartIce");
     await eventually("other credentials", async () => {
@@ -75,7 +67,7 @@ describe("Firefox and Chromium", () => {
 });
 
 test("Firefox sends its video in three sizes, of which a subscriber gets the one it asks for", async () => {
-  const { ana, ben } = await pair(await createSession());
+  const [ana, ben] = await pair(await createSession());
   const stream = await ana.publish({ resolution: "1280x720" });
   assert.equal(await ana.call("videoLayers"), 3);
   await ben.subscribe(stream);
@@ -90,7 +82,7 @@ test("Firefox sends its video in three sizes, of which a subscriber gets the one
 });
 
 test("Firefox gets the size that it asks for", async () => {
-  const { ana, ben } = await pair(await createSession());
+  const [ana, ben] = await pair(await createSession());
   const stream = await ben.publish({ resolution: "1280x720", frameRate: 15 });
   await ana.subscribe(stream);
   const wide = async (fits) => fits((await ana.call("received", stream)).width);
@@ -103,7 +95,7 @@ test("Firefox gets the size that it asks for", async () => {
 // Firefox takes an offer of a codec that it lacks and answers without video, so that the client
 // cannot tell its page why (`codecNotSupported`).
 test("Firefox without H.264 hears a publisher of it, and is heard itself", async () => {
-  const { ana, ben } = await pair(await createSessionWith({ videoCodecs: "h264" }));
+  const [ana, ben] = await pair(await createSessionWith({ videoCodecs: "h264" }));
   const [anas, bens] = [await ana.publish(), await ben.publish()];
   await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
   await Promise.all([ana.flowing(bens, ["audio"]), ben.flowing(anas, ["audio"])]);

@@ -28,11 +28,12 @@ const preferences = {
   "media.peerconnection.ice.obfuscate_host_addresses": false,
 };
 
-/** A fresh Chromium with a fresh profile; `more` are further flags. */
-export function startBrowser(more = []) {
+/** A fresh Chromium with a fresh profile; what is given goes to Playwright. */
+export function startBrowser({ args = [], ...options } = {}) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [...flags, ...more],
+    args: [...flags, ...args],
+    ...options,
   });
 }
 
@@ -104,7 +105,7 @@ export class Participant {
   }
 
   /** Waits until what it receives moves: `kinds` of "audio" and "video". */
-  async flowing(streamId, kinds = ["audio", "video"]) {
+  async flowing(streamId, kinds = ["audio", "video"], ms = undefined) {
     let before;
     return eventually(`media of ${streamId} to flow (${kinds})`, async () => {
       const now = await this.call("received", streamId);
@@ -115,7 +116,12 @@ export class Participant {
         now.picture?.lit > 50 &&
         now.picture.hash !== before.picture?.hash;
       return (!kinds.includes("audio") || audio) && (!kinds.includes("video") || video) && now;
-    });
+    }, ms);
+  }
+
+  /** The ports at the other end of all connected peer connections. */
+  async remotePorts() {
+    return (await this.call("paths")).map(({ remote }) => remote.port);
   }
 
   close() {

@@ -10,7 +10,11 @@ import { Participant, startBrowser } from "./browser.mjs";
 import { startParlor } from "./parlor.mjs";
 import { startSite } from "./site.mjs";
 
-/** Starts all of it before the tests of a file and ends it after them. */
+/**
+ * Starts all of it before the tests of a file or suite and ends it after them. What is not for the
+ * server in `options` (or in what they return, if something must be there first): `site`, where the
+ * site is served, and `browser`, which starts the browser.
+ */
 export function useCall(options = {}) {
   const open = [];
   const call = {
@@ -40,15 +44,15 @@ export function useCall(options = {}) {
     },
 
     /**
-     * A page that is not connected yet, in another browser than Chromium if one is given; `url` is
-     * where it believes the server to be, `properties` are its `OTProperties`, `without` is a video
-     * codec that its browser does not have.
+     * A page that is not connected yet, in another browser or from another site if one is given;
+     * `url` is where it believes the server to be, `properties` are its `OTProperties`, `without` is
+     * a video codec that its browser does not have.
      */
-    async open(sessionId, { token, url, initOptions, properties, without, browser } = {}) {
-      const { site, parlor } = call;
+    async open(sessionId, { token, url, initOptions, properties, without, browser, site } = {}) {
+      const { parlor } = call;
       const participant = await Participant.open({
         browser: browser ?? call.browser,
-        site,
+        site: site ?? call.site,
         parlor: { ...parlor, url: url ?? parlor.url },
         sessionId,
         token,
@@ -67,15 +71,23 @@ export function useCall(options = {}) {
       participant.id = await participant.call("connectionId");
       return participant;
     },
+
+    /** Both publish and subscribe, and have each other's sound and picture; returns their streams. */
+    async talk(ana, ben) {
+      const [anas, bens] = [await ana.publish(), await ben.publish()];
+      await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
+      await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
+      return { anas, bens };
+    },
   };
 
   before(async () => {
-    const [parlor, site, browser] = await Promise.all([
-      startParlor(options),
-      startSite(),
-      startBrowser(options.flags),
-    ]);
-    Object.assign(call, { parlor, site, browser });
+    const given = typeof options === "function" ? options() : options;
+    const { site: place = [], browser: start = startBrowser, ...server } = given;
+    const starting = { parlor: startParlor(server), site: startSite(...place), browser: start() };
+    const keep = async ([name, started]) => (call[name] = await started);
+    await Promise.all(Object.entries(starting).map(keep));
+    const { parlor } = call;
     call.opentok = new OpenTok(parlor.api_key, parlor.api_secret, parlor.url);
   });
 

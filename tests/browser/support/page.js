@@ -160,31 +160,19 @@ const app = {
     };
   },
 
-  /** The UDP ports at the other end of all connected peer connections. */
-  async remotePorts() {
-    const ports = [];
-    for (const peer of globalThis.peers.filter(({ connectionState }) => connectionState === "connected")) {
-      const stats = await peer.getStats();
-      for (const pair of stats.values()) {
-        if (pair.type !== "candidate-pair" || !pair.nominated) continue;
-        ports.push(stats.get(pair.remoteCandidateId).port);
-      }
-    }
-    return ports;
-  },
-
-  /** This end of all connected peer connections: `{type, relay}`, the latter the way to TURN. */
-  async localCandidates() {
-    const candidates = [];
-    for (const peer of globalThis.peers.filter(({ connectionState }) => connectionState === "connected")) {
-      const stats = await peer.getStats();
-      for (const pair of stats.values()) {
-        if (pair.type !== "candidate-pair" || !pair.nominated) continue;
-        const { candidateType, relayProtocol } = stats.get(pair.localCandidateId);
-        candidates.push({ type: candidateType, relay: relayProtocol });
-      }
-    }
-    return candidates;
+  /** The ways that media takes, one for each connected peer connection: both its candidates. */
+  async paths() {
+    const connected = peers.filter(({ connectionState }) => connectionState === "connected");
+    const reports = await Promise.all(connected.map((peer) => peer.getStats()));
+    return reports.flatMap((report) => {
+      const all = [...report.values()];
+      // Chromium names the pair in use in its transport, Firefox in the pair.
+      const ids = all.map(({ selectedCandidatePairId, selected, id }) => selectedCandidatePairId ?? (selected && id));
+      return [...new Set(ids.filter(Boolean))].map((id) => {
+        const { localCandidateId, remoteCandidateId } = report.get(id);
+        return { local: plain(report.get(localCandidateId)), remote: plain(report.get(remoteCandidateId)) };
+      });
+    });
   },
 
   /** Packets of audio that arrive on any peer connection. */

@@ -27,7 +27,8 @@ export async function eventually(what, probe, ms = 20_000) {
 
 /**
  * A running server: `{url, api_key, api_secret, media_port, pid, log, stop}`. `within` is a command
- * that runs the one behind it somewhere else; `http` and `media` are where it listens there.
+ * that runs the one behind it somewhere else; `http` and `media` are where it listens there, `url`
+ * is where others find it, if not there.
  */
 export async function startParlor({
   args = [],
@@ -35,6 +36,7 @@ export async function startParlor({
   within = [],
   http = "127.0.0.1:0",
   media = "127.0.0.1:0",
+  url,
 } = {}) {
   const data = await mkdtemp(join(tmpdir(), "parlor-test-"));
   const ready = join(data, "ready.json");
@@ -63,6 +65,7 @@ export async function startParlor({
 
   return {
     ...info,
+    ...(url && { url }),
     log: () => log,
     /** Ends it as an operator would; returns how it ended. */
     async stop() {

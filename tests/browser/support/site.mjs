@@ -15,16 +15,17 @@ const files = {
   "/opentok.js": [client, "text/javascript"],
 };
 
-/** Serves the page: `{url, stop}`. */
-export async function startSite() {
+/** Serves the page at a host and port: `{url, stop}`. */
+export async function startSite(host = "127.0.0.1", listen = 0) {
   const server = createServer(async (request, response) => {
     const file = files[new URL(request.url, "http://site").pathname];
     if (!file) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": file[1] }).end(await readFile(file[0]));
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise((resolve) => server.listen(listen, host, resolve));
+  const { port } = server.address();
   return {
-    url: `http://127.0.0.1:${server.address().port}/`,
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${port}/`,
     stop: () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))),
   };
 }

@@ -1,0 +1,85 @@
+// IPv6, both families at once, and addresses that change during a call, with the unmodified
+// official client.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { useCall } from "../browser/support/call.mjs";
+import { HUB, SERVER, SITE, addHost, network } from "./support/network.mjs";
+
+describe("without IPv4", () => {
+  const call = useCall(network(() => {
+    const server = addHost("server", SERVER.v6);
+    const client = addHost("client", "2001:db8::30");
+    return {
+      within: server.within,
+      http: `[${SERVER.v6}]:8080`,
+      media: `[${SERVER.v6}]:3478`,
+      site: SITE.v6,
+      browser: () => client.browser(),
+    };
+  }));
+
+  test("a call works", async () => {
+    const sessionId = await call.createSession();
+    const ana = await call.join(sessionId, "ana");
+    const ben = await call.join(sessionId, "ben");
+    await call.talk(ana, ben);
+    for (const { local, remote } of await ana.call("paths")) {
+      assert.deepEqual([local.address, remote.address], ["2001:db8::30", SERVER.v6]);
+    }
+  });
+});
+
+describe("a server with addresses of both families", () => {
+  let six;
+  let client;
+  const call = useCall(network(() => {
+    const server = addHost("server", SERVER.v4, SERVER.v6);
+    client = addHost("client", "203.0.113.30");
+    return {
+      within: server.within,
+      http: "[::]:8080",
+      media: "[::]:3478",
+      env: { PARLOR_MEDIA_ANNOUNCE: `${SERVER.v4},${SERVER.v6}` },
+      url: `http://${SERVER.v4}:8080`,
+      site: ["::", 80],
+      browser: () => client.browser(),
+    };
+  }));
+  before(async () => {
+    six = await addHost("six", "2001:db8::30").browser();
+  });
+  after(() => six?.close());
+
+  const site = { url: `http://${HUB.v4}/` };
+  const elsewhere = () => ({
+    browser: six,
+    site: { url: `http://[${HUB.v6}]/` },
+    url: `http://[${SERVER.v6}]:8080`,
+  });
+
+  test("connects clients that have only one", async () => {
+    const sessionId = await call.createSession();
+    const ana = await call.join(sessionId, "ana", "publisher", { site });
+    const ben = await call.join(sessionId, "ben", "publisher", elsewhere());
+    await call.talk(ana, ben);
+    const ends = async (page) => (await page.call("paths")).map(({ remote }) => remote.address);
+    assert.deepEqual(await ends(ana), [SERVER.v4, SERVER.v4]);
+    assert.deepEqual(await ends(ben), [SERVER.v6, SERVER.v6]);
+  });
+
+  test("keeps a client whose address changes", async (t) => {
+    const sessionId = await call.createSession();
+    const ana = await call.join(sessionId, "ana", "publisher", { site });
+    const ben = await call.join(sessionId, "ben", "publisher", elsewhere());
+    const { anas, bens } = await call.talk(ana, ben);
+    const since = performance.now();
+    client.move("203.0.113.31");
+    await Promise.all([ana.flowing(bens, undefined, 60_000), ben.flowing(anas, undefined, 60_000)]);
+    t.diagnostic(`media is back after ${Math.round(performance.now() - since)} ms`);
+    await ana.event("sessionReconnected");
+    assert.deepEqual(await ben.events("streamDestroyed"), []);
+    for (const { local } of await ana.call("paths")) assert.equal(local.address, "203.0.113.31");
+  });
+});
