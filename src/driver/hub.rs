@@ -466,6 +466,6 @@ fn log_peer(event: &Event) {
             let span = telemetry::peer_span(Leg::Subscriber(*subscription));
             span.in_scope(|| debug!(?state, "Network quality changed"));
         }
-        Event::Offer { .. } | Event::Answer { .. } => {}
+        Event::Offer { .. } | Event::Answer { .. } | Event::Renegotiate { .. } => {}
     }
 }

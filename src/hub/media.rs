@@ -6,7 +6,7 @@ use super::request::Caller;
 use super::session::{Delivery, Source};
 use super::tell::Audience;
 use crate::model::id::SubscriberId;
-use crate::sfu::{Event, Leg, Request, Terms};
+use crate::sfu::{Event, Leg, PublicationId, Request, Terms};
 use crate::signaling::client::{Negotiation, NegotiationMessage};
 use crate::signaling::error::Refusal;
 use crate::signaling::server::{NegotiationId, Sdp, ServerEvent};
@@ -126,6 +126,7 @@ impl Hub {
             } => {
                 self.subscriber_connected(subscription);
             }
+            Event::Renegotiate { publication } => self.ask_for_routed_offer(publication),
             Event::Fallback {
                 subscription,
                 state,
@@ -143,6 +144,30 @@ impl Hub {
                 self.subscriber_closed(subscription);
             }
         }
+    }
+
+    /// Asks a publisher for an offer on the leg it has (13.3).
+    pub(super) fn ask_for_routed_offer(&mut self, publication: PublicationId) {
+        let Some(&(key, id)) = self.publications.get(&publication) else {
+            return;
+        };
+        let Some(stream) = self.session(key).streams.get(&id) else {
+            return;
+        };
+        let Source::Routed { peer, .. } = stream.source else {
+            return;
+        };
+        let owner = stream.owner;
+        let event = ServerEvent::GenerateOffer {
+            negotiation: NegotiationId {
+                stream: id,
+                subscriber: None,
+                peer,
+                route: Route::Routed,
+            },
+            simulcast: Some(self.config.simulcast),
+        };
+        self.tell(key, Audience::One(owner), &event);
     }
 
     /// Sends a client a description of the SFU's.

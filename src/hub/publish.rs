@@ -15,7 +15,7 @@ use crate::model::session::MediaMode;
 use crate::sfu::{PublicationId, Request};
 use crate::signaling::client::{StreamCreate, StreamDelete};
 use crate::signaling::error::Refusal;
-use crate::signaling::server::{NegotiationId, ServerEvent};
+use crate::signaling::server::ServerEvent;
 use crate::signaling::uri::Route;
 
 impl Hub {
@@ -64,22 +64,9 @@ impl Hub {
         }
         match source {
             Source::Relayed => self.announce(key, id),
-            Source::Routed {
-                publication, peer, ..
-            } => {
+            Source::Routed { publication, .. } => {
                 self.publications.insert(publication, (key, id));
-                let route = Route::Routed;
-                let negotiation = NegotiationId {
-                    stream: id,
-                    subscriber: None,
-                    peer,
-                    route,
-                };
-                let event = ServerEvent::GenerateOffer {
-                    negotiation,
-                    simulcast: Some(self.config.simulcast),
-                };
-                self.tell(key, Audience::One(caller.connection), &event);
+                self.ask_for_routed_offer(publication);
             }
         }
         Ok(())

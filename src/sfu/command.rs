@@ -1,6 +1,7 @@
 //! What the control half tells the packet half: facts agreed in SDP, reduced to what a packet needs.
 
 use super::path::Candidate;
+use super::stats::LegStats;
 use super::worker::WorkerId;
 use super::{CloseReason, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 
@@ -40,6 +41,17 @@ pub enum Command {
         /// To whom.
         to: WorkerId,
     },
+    /// Tell the statistics of a leg: answered by [`EngineEvent::Stats`], if the leg is there.
+    Stats(Leg),
+    /// Begin to copy a publication's packets; nothing happens without the publication.
+    AddTap(TapConfig),
+    /// End a tap. Its last batch follows.
+    RemoveTap {
+        /// Which.
+        tap: TapId,
+        /// What it is on.
+        publication: PublicationId,
+    },
     /// Pass them on no longer.
     RemovePipe {
         /// What was passed on.
@@ -49,8 +61,23 @@ pub enum Command {
     },
 }
 
+/// One tap, numbered by who asks for it; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TapId(pub u64);
+
+/// What to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct TapConfig {
+    /// Which tap.
+    pub id: TapId,
+    /// What it is on; at the worker where it lives.
+    pub publication: PublicationId,
+    /// Which tracks, and which of the layers, as if it were a subscriber with a perfect network.
+    pub wanted: Wanted,
+}
+
 /// What the engine tells the control half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum EngineEvent {
     /// ICE and DTLS are up.
     Connected(Leg),
@@ -58,6 +85,11 @@ pub enum EngineEvent {
     Closed(Leg, CloseReason),
     /// A subscriber's network has become too bad for video, or good enough again.
     Fallback(SubscriptionId, Fallback),
+    /// How many simulcast layers of a publication are of use, the lowest first.
+    Layers(PublicationId, usize),
+    /// The statistics that were asked for. Later ones replace those of the same leg that were not
+    /// fetched yet.
+    Stats(Box<LegStats>),
 }
 
 /// ICE credentials of one leg (RFC 8445, 5.3). We are ICE-lite: the remote password is not needed.
@@ -178,6 +210,17 @@ pub enum Simulcast {
     Ssrcs(Vec<u32>),
     /// Layers by `a=rid` (RFC 8853).
     Rids(Vec<String>),
+}
+
+impl Simulcast {
+    /// How many layers it has.
+    pub(super) fn layers(&self) -> usize {
+        match self {
+            Self::Off => 1,
+            Self::Ssrcs(ssrcs) => ssrcs.len(),
+            Self::Rids(rids) => rids.len(),
+        }
+    }
 }
 
 /// A codec as the publisher numbers it.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::command::{Command, EngineEvent};
+use super::command::{Command, EngineEvent, Simulcast};
 pub use super::counters::Counters;
 use super::datagram::{ReceiveSlab, Transmit};
 use super::handoff::Handoff;
@@ -19,9 +19,10 @@ use super::parcel::{Item, Parcel, Post};
 use super::path::Path;
 use super::publication::Refused;
 use super::stun::BindingRequest;
+use super::tap::{TapBatch, Taps};
 use super::timers::Timers;
 use super::worker::WorkerId;
-use super::{CloseReason, Fallback, Leg, PublicationId, SubscriptionId, Wanted};
+use super::{CloseReason, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
 
@@ -43,6 +44,7 @@ struct Core {
     touched: Vec<PublicationId>,
     /// What is for other workers.
     post: Post,
+    taps: Taps,
     /// Room to build RTCP and retransmissions in.
     scratch: [Vec<u8>; 2],
     counters: Counters,
@@ -62,6 +64,7 @@ impl Engine {
                 events: VecDeque::new(),
                 touched: Vec::new(),
                 post: Post::default(),
+                taps: Taps::default(),
                 scratch: Default::default(),
                 counters: Counters::default(),
                 entropy,
@@ -142,6 +145,16 @@ impl Engine {
         self.core.post.poll()
     }
 
+    /// The next batch of a tap; when it has been read it goes back, see [`Self::return_tap`].
+    pub fn poll_tap(&mut self) -> Option<Box<TapBatch>> {
+        self.core.taps.poll()
+    }
+
+    /// Takes back a batch that has been read.
+    pub fn return_tap(&mut self, batch: Box<TapBatch>, now: Instant) {
+        self.core.taps.take_back(batch, now);
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, net: &mut dyn Transmit) {
         let mut outlet = self.buffers.outlet(net);
@@ -155,7 +168,7 @@ impl Engine {
         self.core.timers.poll_timeout()
     }
 
-    /// The next thing the control half must know. At most three for each leg
+    /// The next thing the control half must know. At most five for each leg
     /// it added.
     pub fn poll_event(&mut self) -> Option<EngineEvent> {
         self.core.events.pop_front()
@@ -220,7 +233,20 @@ impl Core {
                 let at = Moment::new(now, self.epoch);
                 self.want(subscription, wanted, &at, outlet);
             }
-            Command::Remove(leg) => self.remove(leg),
+            Command::Remove(leg) => self.remove(leg, now),
+            Command::Stats(leg) => self.stats(leg),
+            Command::AddTap(config) => {
+                if let Some(publication) = self.legs.publications.get_mut(&config.publication) {
+                    self.taps.add(config);
+                    publication.taps = self.taps.count(publication.id);
+                }
+            }
+            Command::RemoveTap { tap, publication } => {
+                self.taps.end(now, |config| config.id == tap);
+                if let Some(publication) = self.legs.publications.get_mut(&publication) {
+                    publication.taps = self.taps.count(publication.id);
+                }
+            }
             Command::AddMirror(config) => self.legs.add_mirror(*config, now),
             Command::AddPipe { publication, to } => {
                 if let Some(publication) = self.legs.publications.get_mut(&publication) {
@@ -248,6 +274,31 @@ impl Core {
         if layers != 0 && subscription.transport.announced {
             self.want_keyframes(id, layers, at, outlet);
         }
+        self.review(id, at.now);
+    }
+
+    /// Finds out how many layers of a publication are of use, and tells it if that is news.
+    fn review(&mut self, id: PublicationId, now: Instant) {
+        let Some(publication) = self.legs.publications.get_mut(&id) else {
+            return;
+        };
+        let Some(track) = publication.track(MediaKind::Video) else {
+            return;
+        };
+        let Simulcast::Rids(rids) = &track.config.simulcast else {
+            // What has no name cannot be paused.
+            return;
+        };
+        let all = rids.len();
+        let subscribers = publication.subscribers.iter();
+        let subscriptions = subscribers.filter_map(|id| self.legs.subscriptions.get(id));
+        let here = subscriptions.map(|subscription| subscription.layers_of_use(track));
+        // Nobody here knows what is wanted of a tap, or behind a mirror.
+        let others = !publication.pipes.is_empty() || publication.taps > 0;
+        let wanted = here.max().unwrap_or(0).max(if others { all } else { 0 });
+        if let Some(layers) = publication.pauses.update(wanted, all, now) {
+            push_layers(&mut self.events, id, layers);
+        }
     }
 
     fn handshake(&mut self, output: HandshakeOutput, now: Instant, outlet: &mut Outlet<'_>) {
@@ -272,7 +323,7 @@ impl Core {
                 if let Some(transport) = self.legs.transport_mut(leg) {
                     // The control thread has forgotten it already.
                     transport.handshaking = false;
-                    self.close(leg, reason);
+                    self.close(leg, reason, now);
                 }
             }
         }
@@ -307,13 +358,29 @@ impl Core {
         }
     }
 
+    /// Tells the statistics of a leg, in place of older ones that were not fetched.
+    fn stats(&mut self, leg: Leg) {
+        let stats = match leg {
+            Leg::Publisher(id) => self.legs.publications.get(&id).map(|p| p.stats()),
+            Leg::Subscriber(id) => self.legs.subscriptions.get(&id).map(|s| s.stats(leg)),
+        };
+        let Some(stats) = stats else { return };
+        let is_older =
+            |event: &EngineEvent| matches!(event, EngineEvent::Stats(older) if older.leg == leg);
+        self.events.retain(|event| !is_older(event));
+        self.events.push_back(EngineEvent::Stats(Box::new(stats)));
+    }
+
     /// Gives a leg up and says so.
-    fn close(&mut self, leg: Leg, reason: CloseReason) {
-        self.remove(leg);
+    fn close(&mut self, leg: Leg, reason: CloseReason, now: Instant) {
+        self.remove(leg, now);
         self.events.push_back(EngineEvent::Closed(leg, reason));
     }
 
-    fn remove(&mut self, leg: Leg) {
+    fn remove(&mut self, leg: Leg, now: Instant) {
+        if let Leg::Publisher(id) = leg {
+            self.taps.end(now, |tap| tap.publication == id);
+        }
         let handoff = &mut self.handoff;
         self.legs
             .remove(leg, |leg, transport| handoff.stop(leg, transport));
@@ -554,6 +621,7 @@ impl Core {
             counters,
             events,
             post,
+            taps,
             ..
         } = self;
         for id in touched.drain(..) {
@@ -572,6 +640,9 @@ impl Core {
                 if let Some(state) = outcome.fallback {
                     push_fallback(events, *subscriber, state);
                 }
+            }
+            if publication.taps > 0 {
+                keyframes |= taps.forward(publication, received, at.now);
             }
             let piped = publication.pass_packets(received, post);
             counters.piped += piped.packets;
@@ -606,7 +677,7 @@ impl Core {
                 continue;
             }
             if transport.consent_until() <= at.now {
-                self.close(leg, CloseReason::ConsentExpired);
+                self.close(leg, CloseReason::ConsentExpired, at.now);
                 continue;
             }
             self.drive(leg, at, outlet);
@@ -624,6 +695,7 @@ impl Core {
             Leg::Publisher(id) => {
                 if let Some(publication) = publications.get_mut(&id) {
                     publication.drive(at, &mut self.scratch[0], outlet);
+                    self.review(id, at.now);
                 }
             }
             Leg::Subscriber(id) => {
@@ -642,6 +714,13 @@ impl Core {
             self.timers.arm(leg, &mut transport.armed, due);
         }
     }
+}
+
+/// Tells how many layers are of use; in place of what was not fetched yet about the same
+/// publication, so that the queue stays bounded.
+fn push_layers(events: &mut VecDeque<EngineEvent>, id: PublicationId, layers: usize) {
+    events.retain(|event| !matches!(event, EngineEvent::Layers(known, _) if *known == id));
+    events.push_back(EngineEvent::Layers(id, layers));
 }
 
 /// Tells how a subscriber's network is; in place of what was not fetched yet about the same one,

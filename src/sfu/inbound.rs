@@ -8,9 +8,10 @@ use super::command::{InboundCodec, InboundTrackConfig, Simulcast};
 use super::frame::{FrameReader, MAX_SPATIAL};
 use super::keyframe::KeyframeRequests;
 use super::layer::{Layers, MAX_LAYERS, Meter};
-use super::nack::{Arrival, Gaps};
+use super::nack::{AUDIO_AGE, Arrival, Gaps, VIDEO_AGE};
 use super::packet::{Packet, text_element};
 use super::report::ReceiveStats;
+use super::stats::{InboundRtp, InboundTally};
 use crate::rtp::codec::Size;
 use crate::rtp::header::Header;
 use crate::rtp::rtcp::report::SenderInfo;
@@ -58,6 +59,7 @@ pub(super) struct Stream {
     numbers: Extender,
     pub(super) gaps: Gaps,
     pub(super) stats: ReceiveStats,
+    pub(super) tally: InboundTally,
     pub(super) cache: Cache,
     pub(super) keyframes: KeyframeRequests,
     pub(super) last_sr: Option<SenderInfo>,
@@ -207,9 +209,9 @@ impl InboundTrack {
             .rtx_ssrcs
             .iter()
             .find(|(media, _)| *media == ssrc);
-        let (slots, slot_len) = match self.config.kind {
-            MediaKind::Audio => AUDIO_CACHE,
-            MediaKind::Video => VIDEO_CACHE,
+        let ((slots, slot_len), max_age) = match self.config.kind {
+            MediaKind::Audio => (AUDIO_CACHE, AUDIO_AGE),
+            MediaKind::Video => (VIDEO_CACHE, VIDEO_AGE),
         };
         let stream = Stream {
             source,
@@ -220,8 +222,9 @@ impl InboundTrack {
             sizes: [None; MAX_SPATIAL],
             frames: FrameReader::default(),
             numbers: Extender::default(),
-            gaps: Gaps::new(),
+            gaps: Gaps::new(max_age),
             stats: ReceiveStats::default(),
+            tally: InboundTally::default(),
             cache: Cache::new(slots, slot_len),
             keyframes: KeyframeRequests::default(),
             last_sr: None,
@@ -398,11 +401,33 @@ impl Stream {
         self.last_at = now;
         if rtx {
             let sequence = self.numbers.peek(header.sequence);
-            return (sequence, self.gaps.recover(sequence, now));
+            let arrival = self.gaps.recover(sequence, now);
+            self.tally.retransmitted_packets_received += u64::from(arrival == Arrival::Recovered);
+            return (sequence, arrival);
         }
         let sequence = self.numbers.extend(header.sequence);
         self.stats.receive(sequence, header.timestamp, arrival);
         (sequence, self.gaps.receive(sequence, now))
+    }
+
+    /// Its statistics.
+    pub(super) fn describe(&self, kind: MediaKind) -> InboundRtp {
+        let (packets_received, packets_lost, jitter) = self.stats.totals();
+        let jitter = f64::from(jitter) / f64::from(self.clock_rate.max(1));
+        InboundRtp {
+            kind,
+            ssrc: self.ssrc,
+            layer: self.layer,
+            packets_received,
+            packets_lost,
+            jitter: Duration::from_secs_f64(jitter),
+            tally: self.tally,
+            size: self.largest(),
+        }
+    }
+
+    fn largest(&self) -> Option<Size> {
+        self.sizes.iter().rev().copied().flatten().next()
     }
 
     /// How large the pictures of a packet's layer are; of a stream that is one layer of several, its
@@ -410,7 +435,7 @@ impl Stream {
     fn size(&self, packet: &Packet) -> Option<Size> {
         match packet.is_scalable {
             true => *self.sizes.get(packet.layer)?,
-            false => self.sizes.iter().rev().copied().flatten().next(),
+            false => self.largest(),
         }
     }
 }

@@ -195,6 +195,21 @@ impl Layers {
         }
     }
 
+    /// How many layers, the lowest first, are of use to somebody who wants this, of `all` that can be
+    /// had, whether they are sent now or not.
+    pub(super) fn of_use(&self, wanted: &Wanted, all: usize) -> usize {
+        if wanted.restrict_frame_rate {
+            return 1;
+        }
+        let Some((width, height)) = wanted.resolution else {
+            return all;
+        };
+        let covers = |layer: &usize| covers(self.size(*layer), width, height);
+        (0..all.min(MAX_LAYERS))
+            .find(covers)
+            .map_or(all, |layer| layer + 1)
+    }
+
     /// The highest layers of use to somebody who wants this; `None` if nothing is sent.
     pub(super) fn choose(&self, wanted: &Wanted) -> Option<Choice> {
         if wanted.restrict_frame_rate {

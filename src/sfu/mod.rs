@@ -19,7 +19,9 @@ pub mod parcel;
 pub mod path;
 pub mod sdp;
 pub mod shards;
+pub mod stats;
 pub mod stun;
+pub mod tap;
 pub mod worker;
 
 mod allocate;
@@ -40,10 +42,13 @@ mod nack;
 mod outbound;
 mod outlet;
 mod packet;
+mod pause;
 mod pipe;
 mod publication;
 mod report;
+mod resend;
 mod rewrite;
+mod selector;
 mod subscription;
 mod timers;
 mod transport;
@@ -220,6 +225,11 @@ pub enum Event {
     Connected {
         /// Where.
         leg: Leg,
+    },
+    /// Ask the publisher for an offer: the answer will be another one, as other layers are of use.
+    Renegotiate {
+        /// Whom.
+        publication: PublicationId,
     },
     /// A subscriber's network has become too bad for video, or good enough again.
     Fallback {

@@ -12,8 +12,11 @@ const REORDER_GRACE: Duration = Duration::from_millis(15);
 /// How often a packet is asked for.
 const MAX_TRIES: u8 = 10;
 
-/// How long a missing packet is of use; video has skipped it by then.
-const MAX_AGE: Duration = Duration::from_secs(1);
+/// How long a missing packet of video is of use; it has been skipped by then.
+pub(super) const VIDEO_AGE: Duration = Duration::from_secs(1);
+
+/// The same for audio: receivers do not wait longer.
+pub(super) const AUDIO_AGE: Duration = Duration::from_millis(400);
 
 /// Round trip assumed before the first recovery has shown it.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -37,6 +40,7 @@ pub(super) struct Gaps {
     highest: Option<u64>,
     missing: Vec<Missing>,
     rtt: Duration,
+    max_age: Duration,
 }
 
 #[derive(Debug)]
@@ -49,11 +53,13 @@ struct Missing {
 }
 
 impl Gaps {
-    pub(super) fn new() -> Self {
+    /// `max_age` is how long a missing packet is of use.
+    pub(super) fn new(max_age: Duration) -> Self {
         Self {
             highest: None,
             missing: Vec::new(),
             rtt: INITIAL_RTT,
+            max_age,
         }
     }
 
@@ -123,7 +129,7 @@ impl Gaps {
     fn forget_old(&mut self, now: Instant) {
         self.missing.retain(|m| {
             let tired = m.tries >= MAX_TRIES && m.due <= now;
-            !tired && now.saturating_duration_since(m.since) < MAX_AGE
+            !tired && now.saturating_duration_since(m.since) < self.max_age
         });
     }
 }
@@ -201,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_hole_is_asked_for_after_the_grace_and_again_after_a_round_trip() {
-        let (mut gaps, now) = (Gaps::new(), now());
+        let (mut gaps, now) = (Gaps::new(VIDEO_AGE), now());
         gaps.receive(10, now);
         gaps.receive(13, now);
         assert!(asked(&mut gaps, now).is_empty());
@@ -213,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_reordered_packet_is_not_asked_for() {
-        let (mut gaps, now) = (Gaps::new(), now());
+        let (mut gaps, now) = (Gaps::new(VIDEO_AGE), now());
         gaps.receive(10, now);
         gaps.receive(12, now);
         assert_eq!(gaps.receive(11, now + 5 * MS), Arrival::Recovered);
@@ -223,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_number_is_let_through_once() {
-        let (mut gaps, now) = (Gaps::new(), now());
+        let (mut gaps, now) = (Gaps::new(VIDEO_AGE), now());
         assert_eq!(gaps.receive(10, now), Arrival::Next);
         assert_eq!(gaps.receive(10, now), Arrival::Stale);
         assert_eq!(gaps.receive(9, now), Arrival::Stale);
@@ -235,7 +241,7 @@ mod tests {
 
     #[test]
     fn asking_ends_after_ten_tries_or_a_second() {
-        let (mut gaps, start) = (Gaps::new(), now());
+        let (mut gaps, start) = (Gaps::new(VIDEO_AGE), now());
         gaps.rtt = 20 * MS;
         gaps.receive(1, start);
         gaps.receive(3, start);
@@ -250,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_great_hole_is_not_filled_and_memory_stays_bounded() {
-        let (mut gaps, now) = (Gaps::new(), now());
+        let (mut gaps, now) = (Gaps::new(VIDEO_AGE), now());
         gaps.receive(1, now);
         assert_eq!(gaps.receive(30_000, now), Arrival::AfterGap);
         assert_eq!(gaps.poll_timeout(), None);

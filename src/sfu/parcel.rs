@@ -247,7 +247,7 @@ impl Post {
 }
 
 /// The sender of what has none.
-const NOWHERE: Path = Path {
+pub(super) const NOWHERE: Path = Path {
     remote: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
     via: Via::Udp(None),
 };

@@ -10,8 +10,10 @@ use super::moment::Moment;
 use super::nack::Arrival;
 use super::outlet::Outlet;
 use super::packet::{Extensions, Packet, text_element};
+use super::pause::Pauses;
 use super::pipe::Pipe;
 use super::report::PublisherClock;
+use super::stats::LegStats;
 use super::transport::Transport;
 use super::twcc::ArrivalRecorder;
 use super::worker::WorkerId;
@@ -40,6 +42,9 @@ pub(super) struct Publication {
     /// Where the publication lives, if this is a mirror of it.
     pub(super) origin: Option<WorkerId>,
     pub(super) pipes: Vec<Pipe>,
+    /// How many taps copy from it.
+    pub(super) taps: usize,
+    pub(super) pauses: Pauses,
     /// Sender reports that mirrors have not been told of.
     pub(super) reports: Vec<(u32, SenderInfo)>,
     arrivals: ArrivalRecorder,
@@ -89,6 +94,8 @@ impl Publication {
             clock: PublisherClock::default(),
             origin: None,
             pipes: Vec::new(),
+            taps: 0,
+            pauses: Pauses::default(),
             reports: Vec::new(),
             arrivals: ArrivalRecorder::new(now),
             local_ssrc,
@@ -250,7 +257,22 @@ impl Publication {
 
     /// Whether anybody receives it, here or at another worker.
     fn is_watched(&self) -> bool {
-        !self.subscribers.is_empty() || !self.pipes.is_empty()
+        !self.subscribers.is_empty() || !self.pipes.is_empty() || self.taps > 0
+    }
+
+    /// Its statistics.
+    pub(super) fn stats(&self) -> LegStats {
+        let streams = |track: &InboundTrack| {
+            let kind = track.config.kind;
+            let described = track.streams.iter().map(|stream| stream.describe(kind));
+            described.collect::<Vec<_>>()
+        };
+        LegStats {
+            leg: Leg::Publisher(self.id),
+            inbound: self.tracks.iter().flat_map(streams).collect(),
+            outbound: Vec::new(),
+            available_outgoing_bitrate: None,
+        }
     }
 
     /// Notes that a subscriber cannot go on without a key frame of the layers whose bit is set.
@@ -300,11 +322,7 @@ impl Publication {
         if !self.is_watched() {
             return next;
         }
-        let video = self
-            .tracks
-            .iter()
-            .filter(|track| track.config.kind == MediaKind::Video);
-        for stream in video.flat_map(|track| &track.streams) {
+        for stream in self.tracks.iter().flat_map(|track| &track.streams) {
             let due = [stream.gaps.poll_timeout(), stream.keyframes.poll_timeout()];
             next = due.into_iter().flatten().fold(next, Instant::min);
         }
@@ -342,7 +360,15 @@ fn receive(
     if payload.is_empty() {
         frame.keyframe = Some(kind == MediaKind::Audio);
     }
-    if arrival == Arrival::Stale || !selected {
+    if arrival == Arrival::Stale {
+        stream.tally.packets_discarded += 1;
+        return Ok(None);
+    }
+    let is_key = kind == MediaKind::Video && frame.keyframe == Some(true);
+    stream
+        .tally
+        .receive(payload.len(), header.timestamp, is_key);
+    if !selected {
         return Ok(None);
     }
     let packet = sort(
@@ -459,7 +485,8 @@ fn push_reports(
     }
 }
 
-/// NACKs and PLIs. Lost audio is not asked for: by the time it came it would be late.
+/// NACKs and PLIs. Browsers send audio again too, though they do not offer it (RFC 4585, 4.2); who
+/// does not, ignores the request.
 fn push_requests(
     track: &mut InboundTrack,
     local_ssrc: u32,
@@ -467,19 +494,18 @@ fn push_requests(
     out: &mut Vec<u8>,
     traffic: &mut Traffic,
 ) {
-    if track.config.kind != MediaKind::Video {
-        return;
-    }
     let mut missing = Vec::new();
     for stream in &mut track.streams {
         missing.clear();
         stream.gaps.poll(now, &mut missing);
         if !missing.is_empty() {
             traffic.nacks_sent += 1;
+            stream.tally.nack_count += 1;
             feedback::push_nack(out, local_ssrc, stream.ssrc, &missing);
         }
         if stream.keyframes.poll(now) {
             traffic.plis_sent += 1;
+            stream.tally.pli_count += 1;
             feedback::push_pli(out, local_ssrc, stream.ssrc);
         }
     }

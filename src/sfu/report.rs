@@ -42,6 +42,13 @@ impl ReceiveStats {
         self.last_sr = Some((info.ntp.middle(), now));
     }
 
+    /// Packets received, those missing, and jitter in ticks.
+    pub(super) fn totals(&self) -> (u64, i64, u32) {
+        let expected = self.first.map_or(0, |first| self.highest - first + 1);
+        let lost = expected as i64 - self.received as i64;
+        (self.received, lost, self.jitter >> 4)
+    }
+
     /// The report block since the last one; `None` before the first packet.
     pub(super) fn block(&mut self, ssrc: u32, now: Instant) -> Option<ReportBlock> {
         let expected = self.highest - self.first? + 1;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::command::{Command, MirrorConfig};
+use super::command::{Command, MirrorConfig, TapConfig};
 use super::worker::WorkerId;
 use super::{Leg, PublicationId, Request, SubscriptionId};
 
@@ -152,8 +152,13 @@ impl Shards {
                 let worker = self.worker(Leg::Subscriber(*subscription));
                 self.commands.push_back((worker, command));
             }
-            Command::RestartIce { leg, .. } => {
+            Command::RestartIce { leg, .. } | Command::Stats(leg) => {
                 self.commands.push_back((self.worker(*leg), command));
+            }
+            Command::AddTap(TapConfig { publication, .. })
+            | Command::RemoveTap { publication, .. } => {
+                let home = self.worker(Leg::Publisher(*publication));
+                self.commands.push_back((home, command));
             }
             Command::Remove(leg) => {
                 let leg = *leg;

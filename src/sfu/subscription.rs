@@ -7,11 +7,15 @@ use super::command::SubscriptionConfig;
 use super::datagram::ReceiveSlab;
 use super::downlink::Downlink;
 use super::fallback::{AudioFallback, Fit};
+use super::inbound::InboundTrack;
 use super::moment::Moment;
-use super::outbound::{Forwarded, Manner, OutboundTrack, Resend, Way};
+use super::outbound::{Forwarded, OutboundTrack, Way};
 use super::outlet::Outlet;
 use super::publication::{Pending, Publication, Refused};
 use super::report::round_trip;
+use super::resend::Resend;
+use super::selector::Manner;
+use super::stats::{LegStats, OutboundTally};
 use super::transport::Transport;
 use super::{Fallback, Leg, MediaKind, PublicationId, Wanted};
 use crate::entropy::Entropy;
@@ -109,7 +113,7 @@ impl Subscription {
     fn apply(&mut self) {
         let video = self.wanted.video && !self.fallback.holds();
         for track in &mut self.tracks {
-            track.want(match track.config.kind {
+            track.selector.want(match track.config.kind {
                 MediaKind::Audio => self.wanted.audio,
                 MediaKind::Video => video,
             });
@@ -120,6 +124,16 @@ impl Subscription {
     pub(super) fn wants_video(&self) -> bool {
         let is_video = |track: &OutboundTrack| track.config.kind == MediaKind::Video;
         self.wanted.video && self.tracks.iter().any(is_video)
+    }
+
+    /// How many of a publisher's layers, the lowest first, are of use to it.
+    pub(super) fn layers_of_use(&self, inbound: &InboundTrack) -> usize {
+        match self.wants_video() {
+            true => inbound
+                .layers
+                .of_use(&self.wanted, inbound.config.simulcast.layers()),
+            false => 0,
+        }
     }
 
     /// Chooses layers, if what is wanted, what there is, or what the network carries has changed.
@@ -156,7 +170,7 @@ impl Subscription {
         };
         for track in &mut self.tracks {
             if track.config.kind == MediaKind::Video {
-                track.choose(allocation.choice, manner);
+                track.selector.choose(allocation.choice, manner);
             }
         }
     }
@@ -165,7 +179,7 @@ impl Subscription {
     pub(super) fn awaited(&self) -> u8 {
         let video = |track: &&OutboundTrack| track.config.kind == MediaKind::Video;
         let mut video = self.tracks.iter().filter(video);
-        video.next().map_or(0, OutboundTrack::awaited)
+        video.next().map_or(0, |track| track.selector.awaited())
     }
 
     /// Forwards one turn's packets of the publisher.
@@ -231,27 +245,34 @@ impl Subscription {
             match packet {
                 Rtcp::Pli { media_ssrc } => {
                     outlet.traffic.plis_received += 1;
+                    self.tally(media_ssrc, |tally| tally.pli_count += 1);
                     outcome.keyframes |= self.video_layers(media_ssrc);
                 }
                 Rtcp::Fir(fir) => {
                     outlet.traffic.plis_received += 1;
-                    outcome.keyframes |= fir.fold(0, |all, ssrc| all | self.video_layers(ssrc));
+                    for ssrc in fir {
+                        self.tally(ssrc, |tally| tally.fir_count += 1);
+                        outcome.keyframes |= self.video_layers(ssrc);
+                    }
                 }
                 Rtcp::Nack(nack) => {
                     outlet.traffic.nacks_received += 1;
+                    self.tally(nack.media_ssrc, |tally| tally.nack_count += 1);
                     if let Some(publication) = publication {
                         outcome.packets += self.resend(&nack, publication, scratch, at, outlet);
                     }
                 }
                 Rtcp::ReceiverReport { blocks } | Rtcp::SenderReport { blocks, .. } => {
                     for block in blocks {
-                        if self.has_ssrc(block.ssrc) {
+                        let mut tracks = self.tracks.iter_mut();
+                        if let Some(track) = tracks.find(|t| t.config.ssrc == block.ssrc) {
                             let rtt = round_trip(&block, at.epoch, at.now);
                             outlet.traffic.reports += 1;
                             outlet.traffic.reported_loss += u64::from(block.fraction_lost);
                             if let Some(rtt) = rtt {
                                 outlet.traffic.round_trip.observe(rtt);
                             }
+                            track.reported(&block, rtt);
                             self.downlink.report(&block, rtt, at.now);
                             self.chosen_from = None;
                         }
@@ -270,16 +291,34 @@ impl Subscription {
         Ok(outcome)
     }
 
-    fn has_ssrc(&self, ssrc: u32) -> bool {
-        self.tracks.iter().any(|track| track.config.ssrc == ssrc)
+    fn tally(&mut self, ssrc: u32, count: impl FnOnce(&mut OutboundTally)) {
+        let mut tracks = self.tracks.iter_mut();
+        if let Some(track) = tracks.find(|track| track.config.ssrc == ssrc) {
+            count(&mut track.tally);
+        }
+    }
+
+    /// Its statistics.
+    pub(super) fn stats(&self, leg: Leg) -> LegStats {
+        LegStats {
+            leg,
+            inbound: Vec::new(),
+            outbound: self.tracks.iter().map(OutboundTrack::describe).collect(),
+            available_outgoing_bitrate: self.downlink.estimator.limit(),
+        }
     }
 
     /// The layers, as bits, that a video track with this SSRC sends.
     fn video_layers(&self, ssrc: u32) -> u8 {
         let fits = |track: &&OutboundTrack| {
-            track.config.kind == MediaKind::Video && track.config.ssrc == ssrc && track.is_on()
+            track.config.kind == MediaKind::Video
+                && track.config.ssrc == ssrc
+                && track.selector.is_on()
         };
-        self.tracks.iter().find(fits).map_or(0, |t| t.layers())
+        self.tracks
+            .iter()
+            .find(fits)
+            .map_or(0, |t| t.selector.layers())
     }
 
     /// Sends what a NACK asks for and is still there; returns how many packets.
@@ -311,7 +350,7 @@ impl Subscription {
             outlet,
         };
         let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
-            let Some(original) = track.rewriter.original(*number) else {
+            let Some(original) = track.selector.rewriter.original(*number) else {
                 return false;
             };
             let stream = inbound.stream(original.source);
@@ -361,7 +400,11 @@ impl Subscription {
             if due == 0 {
                 return;
             }
-            let recent = track.rewriter.recent(back).filter(|_| track.is_on());
+            let recent = track
+                .selector
+                .rewriter
+                .recent(back)
+                .filter(|_| track.selector.is_on());
             let Some(original) = recent else { break };
             let stream = inbound.stream(original.source);
             let bytes = stream.and_then(|stream| stream.cache.get(original.sequence));
@@ -404,7 +447,7 @@ impl Subscription {
         };
         out.clear();
         let cname = Leg::Publisher(self.publication).to_string();
-        for track in self.tracks.iter().filter(|track| track.is_on()) {
+        for track in self.tracks.iter().filter(|track| track.selector.is_on()) {
             if let Some(info) = sender_info(track, publication, at) {
                 push_sender_report(out, track.config.ssrc, &info);
                 push_cname(out, &[track.config.ssrc], &cname);
@@ -437,15 +480,15 @@ fn sender_info(
     publication: &Publication,
     at: &Moment,
 ) -> Option<SenderInfo> {
-    let source = track.rewriter.source()?;
+    let source = track.selector.rewriter.source()?;
     let stream = publication.track(track.config.kind)?.stream(source)?;
     let last = stream.last_sr?;
     let clock = &publication.clock;
     let (ntp, timestamp) = clock.translate(&last, stream.clock_rate, at.epoch, at.now)?;
     Some(SenderInfo {
         ntp,
-        rtp_timestamp: timestamp.wrapping_add(track.rewriter.timestamp_offset(source)?),
-        packets: track.packets,
-        octets: track.octets,
+        rtp_timestamp: timestamp.wrapping_add(track.selector.rewriter.timestamp_offset(source)?),
+        packets: track.tally.packets_sent as u32,
+        octets: track.tally.bytes_sent as u32,
     })
 }

@@ -120,6 +120,40 @@ impl Call {
         }
     }
 
+    /// How many of the first `packets` packets of audio came while a receiver still waits for them.
+    fn in_time(&self, packets: u32) -> usize {
+        let received = self.subscriber.0.audio.received.range(..packets);
+        let sent_at = &self.publisher.0.audio.sent_at;
+        let ages = received.map(|(number, at)| *at - sent_at[*number as usize]);
+        ages.filter(|age| *age < Duration::from_millis(500)).count()
+    }
+
+    /// The longest time without a new picture, among the first `packets` packets of video: a frame
+    /// is shown when it is whole and the one before it has been shown, or it is a key frame.
+    fn longest_freeze(&self, packets: u32) -> Duration {
+        let received = &self.subscriber.0.video.received;
+        let keys = &self.publisher.0.key_frames_sent;
+        let mut shown: Option<Instant> = None;
+        let (mut whole, mut longest) = (false, Duration::ZERO);
+        for frame in 0..packets / 4 {
+            let numbers = frame * 4..frame * 4 + 4;
+            let arrivals: Option<Vec<_>> = numbers.map(|n| received.get(&n).copied()).collect();
+            let Some(arrived) = arrivals.and_then(|all| all.into_iter().max()) else {
+                whole = false;
+                continue;
+            };
+            if !whole && !keys.contains(&(frame * 4)) {
+                continue;
+            }
+            whole = true;
+            let now = shown.map_or(arrived, |before| before.max(arrived));
+            longest = longest.max(shown.map_or(Duration::ZERO, |before| now - before));
+            shown = Some(now);
+        }
+        let end = self.publisher.0.video.sent_at[packets as usize - 1];
+        longest.max(end.saturating_duration_since(shown.expect("video arrived")))
+    }
+
     /// Talks on for a second, so that a gap at the end shows and is mended, and returns how many
     /// audio and video packets had been sent before that.
     fn finish(&mut self) -> (u32, u32) {
@@ -155,7 +189,7 @@ fn on_a_good_network_everything_arrives_once() {
     let (audio, video) = call.finish();
     let seen = &call.subscriber.0;
     // Video begins at the key frame that the subscriber's arrival asked for.
-    let first = *seen.video.received.first().expect("video arrived");
+    let first = *seen.video.received.keys().next().expect("video arrived");
     assert!(first < 100, "the key frame came after {first} packets");
     assert_eq!(
         seen.video.received.range(..video).count() as u32,
@@ -178,9 +212,9 @@ fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_i
         call.talk(Duration::from_secs(10));
         let (audio, video) = call.finish();
         let seen = &call.subscriber.0;
-        let first = *seen.video.received.first().expect("video arrived");
+        let first = *seen.video.received.keys().next().expect("video arrived");
         let missing: Vec<_> = (first..video)
-            .filter(|number| !seen.video.received.contains(number))
+            .filter(|number| !seen.video.received.contains_key(number))
             .collect();
         assert!(
             call.net.lost > 50,
@@ -193,7 +227,29 @@ fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_i
         );
         let heard = seen.audio.received.range(..audio).count() as f64 / f64::from(audio);
         assert!(heard > 0.9, "{heard} of the audio arrived");
-        let keys = call.publisher.0.key_frames_sent;
+        let keys = call.publisher.0.key_frames_sent.len();
         assert!(keys < 5, "{keys} key frames");
+    }
+}
+
+#[test]
+fn half_a_minute_of_five_percent_loss_each_way_is_hardly_heard_and_freezes_no_picture() {
+    let link = Link {
+        delay: Duration::from_millis(50),
+        jitter: Duration::ZERO,
+        loss: 0.0,
+    };
+    for seed in 1..=3 {
+        println!("seed {seed}");
+        let mut call = connected_call(link, seed);
+        // A receiver here is no decoder: it does not ask for the key frame it begins with.
+        call.talk(Duration::from_secs(1));
+        call.net.lose(0.05);
+        call.talk(Duration::from_secs(30));
+        let (audio, video) = call.finish();
+        let heard = call.in_time(audio) as f64 / f64::from(audio);
+        assert!(heard > 0.995, "seed {seed}: {heard} of the audio arrived");
+        let freeze = call.longest_freeze(video);
+        assert!(freeze < Duration::from_secs(1), "seed {seed}: {freeze:?}");
     }
 }

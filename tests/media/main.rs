@@ -16,5 +16,6 @@ mod scalable;
 mod sfu;
 mod simnet;
 mod simulcast;
+mod tap;
 mod worker;
 mod world;

@@ -1,6 +1,7 @@
 //! One browser's stand-in: a peer connection of webrtc-rs without IO, driven on virtual time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtp::{header::Header, packet::Packet};
 use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
@@ -40,7 +41,8 @@ pub struct Peer {
     pub video: Track,
     /// Key frame requests that came in and wait for the next frame.
     pub key_frame_wanted: bool,
-    pub key_frames_sent: u32,
+    /// The numbers of the first packets of the key frames sent.
+    pub key_frames_sent: Vec<u32>,
 }
 
 /// One kind of media of one peer.
@@ -51,8 +53,10 @@ pub struct Track {
     payload_type: u8,
     next: u16,
     pub sent: u32,
-    /// The numbers that the sender wrote into the payloads.
-    pub received: BTreeSet<u32>,
+    /// When each packet was sent, by its number.
+    pub sent_at: Vec<Instant>,
+    /// The numbers that the sender wrote into the payloads, and when they came first.
+    pub received: BTreeMap<u32, Instant>,
     /// Packets that came more than once.
     pub repeated: u32,
 }
@@ -61,6 +65,14 @@ impl Peer {
     pub fn new(addr: SocketAddr, now: Instant) -> Self {
         let mut codecs = MediaEngine::default();
         codecs.register_default_codecs().unwrap();
+        // Browsers send audio again when they are asked to.
+        codecs.register_feedback(
+            RTCPFeedback {
+                typ: "nack".into(),
+                parameter: String::new(),
+            },
+            RtpCodecKind::Audio,
+        );
         let interceptors = register_default_interceptors(Registry::new(), &mut codecs).unwrap();
         let settings = SettingEngineBuilder::new()
             .with_answering_dtls_role(RTCDtlsRole::Client)
@@ -91,7 +103,7 @@ impl Peer {
             audio: Track::default(),
             video: Track::default(),
             key_frame_wanted: true,
-            key_frames_sent: 0,
+            key_frames_sent: Vec::new(),
         }
     }
 
@@ -171,7 +183,7 @@ impl Peer {
     /// Sends one video frame of `packets` packets with their numbers in them.
     pub fn send_frame(&mut self, packets: u32, timestamp: u32, now: Instant) {
         let key = std::mem::take(&mut self.key_frame_wanted);
-        self.key_frames_sent += u32::from(key);
+        self.key_frames_sent.extend(key.then_some(self.video.sent));
         for index in 0..packets {
             // The first byte of a VP8 frame header says inter frame in its lowest bit.
             let start = [
@@ -236,6 +248,7 @@ impl Peer {
         };
         track.next = track.next.wrapping_add(1);
         track.sent += 1;
+        track.sent_at.push(now);
         let packet = Packet {
             header,
             payload: Bytes::from(payload),
@@ -272,7 +285,7 @@ impl Peer {
         }
         while let Some(tagged) = self.pc.poll_read() {
             match tagged.message {
-                RTCMessage::RtpPacket(_, packet) => self.count(&packet),
+                RTCMessage::RtpPacket(_, packet) => self.count(&packet, now),
                 RTCMessage::RtcpPacket(_, packets) => {
                     let pli = |p: &dyn rtc::rtcp::Packet| {
                         p.as_any().is::<rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication>()
@@ -287,7 +300,7 @@ impl Peer {
         }
     }
 
-    fn count(&mut self, packet: &Packet) {
+    fn count(&mut self, packet: &Packet, now: Instant) {
         let end = packet.payload.len();
         let Some(number) = end.checked_sub(4).map(|at| &packet.payload[at..]) else {
             return;
@@ -298,8 +311,11 @@ impl Peer {
         } else {
             &mut self.video
         };
-        if !track.received.insert(number) {
-            track.repeated += 1;
+        match track.received.entry(number) {
+            Entry::Vacant(entry) => {
+                entry.insert(now);
+            }
+            Entry::Occupied(_) => track.repeated += 1,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is done about loss.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use parlor::rtp::rtcp::feedback::{push_nack, push_pli};
@@ -61,6 +62,52 @@ fn a_missing_packet_is_sent_again_as_a_retransmission() {
         }
         assert_eq!(world.engine.counters().resent, 2);
     }
+}
+
+#[test]
+fn audio_is_sent_again_as_the_very_same_packet() {
+    for profile in [CM, Profile::AeadAes128Gcm] {
+        let mut world = World::new();
+        let mut publisher = world.publisher(1, 1, CM);
+        let mut subscriber = world.subscriber(1, 1, 11, profile);
+        for index in 1..=3 {
+            let packet = publisher.audio(index);
+            world.receive_one(&packet, publisher.address);
+            world.advance(20 * MS);
+        }
+        let address = subscriber.address;
+        let is_audio = |(bytes, to): &&(Vec<u8>, SocketAddr)| *to == address && bytes[0] >= 128;
+        let sent: Vec<_> = world.net.sent.iter().filter(is_audio).cloned().collect();
+        let first = subscriber.open(&mut world.net).0[0].header.sequence;
+        let mut plain = Vec::new();
+        push_nack(&mut plain, 1, out_ssrc(1) + 1, &[first + 1]);
+        let datagram = subscriber.rtcp(&plain);
+        world.receive_one(&datagram, subscriber.address);
+        let again: Vec<_> = world.net.sent.iter().filter(is_audio).cloned().collect();
+        assert_eq!(again, [sent[1].clone()]);
+    }
+}
+
+#[test]
+fn lost_audio_is_asked_for_while_it_is_of_use() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let mut subscriber = world.subscriber(1, 1, 11, CM);
+    for index in [1, 2, 4] {
+        let packet = publisher.audio(index);
+        world.receive_one(&packet, publisher.address);
+    }
+    publisher.open(&mut world.net);
+    world.advance(15 * MS);
+    assert_eq!(nacked(&publisher.open(&mut world.net).1), [3]);
+    let packet = publisher.audio(3);
+    world.receive_one(&packet, publisher.address);
+    assert_eq!(subscriber.open(&mut world.net).0.len(), 4);
+    let packet = publisher.audio(6);
+    world.receive_one(&packet, publisher.address);
+    world.advance(1_000 * MS);
+    let asked = nacked(&publisher.open(&mut world.net).1).len();
+    assert!((2..=5).contains(&asked), "{asked} times");
 }
 
 #[test]

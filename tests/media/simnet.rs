@@ -52,6 +52,11 @@ impl SimNet {
         }
     }
 
+    /// From now on this share of datagrams vanishes.
+    pub fn lose(&mut self, share: f64) {
+        self.link.loss = share;
+    }
+
     /// Takes a datagram; it arrives later, or never.
     pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.sent += 1;

@@ -6,7 +6,7 @@ use parlor::rtp::ntp::Ntp;
 use parlor::rtp::rtcp::feedback::push_nack;
 use parlor::rtp::rtcp::report::{SenderInfo, push_sender_report};
 use parlor::rtp::rtcp::{Compound, Rtcp};
-use parlor::sfu::command::{Command, Simulcast};
+use parlor::sfu::command::{Command, EngineEvent, Simulcast};
 use parlor::sfu::{Leg, PublicationId, SubscriptionId, Wanted};
 
 use crate::world::*;
@@ -320,6 +320,44 @@ fn a_layer_that_is_no_longer_sent_is_replaced_by_the_next_one() {
     for pair in all.windows(2) {
         assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
     }
+}
+
+/// How many layers are said to be of use since the last time.
+fn layers_of_use(world: &mut World) -> Vec<usize> {
+    let events = world.events().into_iter();
+    let layers = events.filter_map(|event| match event {
+        EngineEvent::Layers(PublicationId(1), layers) => Some(layers),
+        _ => None,
+    });
+    layers.collect()
+}
+
+#[test]
+fn upper_layers_that_nobody_watches_are_of_no_use_after_a_while() {
+    let (mut world, mut camera) = start(true);
+    let mut small = world.subscriber(1, 1, 11, CM);
+    camera.run(&mut world, &mut small, 60);
+    want(&mut world, resolution(320, 180));
+    camera.run(&mut world, &mut small, 270);
+    assert_eq!(layers_of_use(&mut world), [0; 0]);
+    camera.run(&mut world, &mut small, 90);
+    assert_eq!(layers_of_use(&mut world), [1]);
+    camera.on = [true, false, false];
+    for peer in [&camera.peer, &small] {
+        world.check(peer);
+    }
+    camera.run(&mut world, &mut small, 120);
+    // The sizes of what is paused follow from the one that is sent.
+    want(&mut world, resolution(640, 360));
+    assert_eq!(layers_of_use(&mut world), [2]);
+    let mut large = world.subscriber(2, 1, 12, CM);
+    camera.run(&mut world, &mut large, 30);
+    assert_eq!(layers_of_use(&mut world), [3]);
+    for id in [1, 2] {
+        world.command(Command::Remove(Leg::Subscriber(SubscriptionId(id))));
+    }
+    camera.run(&mut world, &mut large, 360);
+    assert_eq!(layers_of_use(&mut world), [1]);
 }
 
 #[test]

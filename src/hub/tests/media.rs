@@ -517,3 +517,25 @@ fn video_is_back_when_both_networks_are_good_again() {
     world.media_says(says(Fallback::Good));
     assert_eq!(switches(world.events(&mut bob)), [json!(true)]);
 }
+
+#[test]
+fn a_publisher_is_asked_for_an_offer_again_when_other_layers_are_of_use() {
+    let mut world = World::new(MediaMode::Routed);
+    let mut alice = world.join(Role::Publisher);
+    world.events(&mut alice);
+    let stream = world.publish(&mut alice);
+    let path = format!("/stream/{stream}");
+    let offer = json!({"type": "offer", "sdp": "v=0"});
+    let first = world.events(&mut alice);
+    assert_eq!(world.ask(&mut alice, "offer", &path, offer).0, 200);
+    let Some(Request::PublisherOffer { publication, .. }) = world.asked_of_media().pop() else {
+        panic!("no offer");
+    };
+    world.media_says(Event::Renegotiate { publication });
+    let again = world.events(&mut alice);
+    assert_eq!(heads(&again), [format!("generateoffer {path}")]);
+    assert_eq!(again[0].content, first[0].content);
+    let publication = crate::sfu::PublicationId(u64::MAX);
+    world.media_says(Event::Renegotiate { publication });
+    assert_eq!(heads(&world.events(&mut alice)), [""; 0]);
+}

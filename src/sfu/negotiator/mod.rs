@@ -98,6 +98,15 @@ impl Negotiator {
                     });
                 }
             }
+            EngineEvent::Layers(id, layers) => {
+                let known = self.publications.get_mut(&id);
+                if known.is_some_and(|publication| publication.use_layers(layers)) {
+                    self.events
+                        .push_back(Event::Renegotiate { publication: id });
+                }
+            }
+            // Nobody asks for them yet.
+            EngineEvent::Stats(_) => {}
             EngineEvent::Closed(leg, reason) => {
                 if self.knows(leg) {
                     self.drop_leg(leg);

@@ -126,7 +126,7 @@ fn parameters(codec: Codec, format: &Format, known: &[PayloadTypeMap]) -> Option
 fn feedback(codec: Codec, kind: MediaKind) -> Vec<Feedback> {
     match (kind, codec) {
         (MediaKind::Video, _) => Feedback::ALL.to_vec(),
-        (MediaKind::Audio, Codec::Opus) => vec![Feedback::TransportCc],
+        (MediaKind::Audio, Codec::Opus) => vec![Feedback::TransportCc, Feedback::Nack],
         (MediaKind::Audio, _) => Vec::new(),
     }
 }

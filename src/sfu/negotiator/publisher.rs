@@ -17,6 +17,8 @@ use crate::sfu::{CloseReason, Leg, MediaKind, PublicationId, Terms};
 pub(super) struct Publication {
     transport: Transport,
     tracks: Vec<Track>,
+    /// How many simulcast layers are of use, the lowest first; `None`: all.
+    layers: Option<usize>,
 }
 
 /// One track that a publisher sends.
@@ -41,6 +43,7 @@ impl Publication {
         let mut publication = Self {
             transport: Transport::new(Local::new(endpoint.worker, entropy), agreement.remote),
             tracks: agreement.tracks,
+            layers: None,
         };
         let local = &mut publication.transport.local;
         let answer = local.describe(
@@ -69,13 +72,21 @@ impl Publication {
             self.tracks = agreement.tracks;
             commands.push(Command::UpdatePublication(Box::new(self.config(id))));
         }
-        let answer = self.transport.local.describe(
-            agreement.sections,
-            agreement.bundle,
-            Setup::Passive,
-            endpoint,
-        );
+        let mut sections = agreement.sections;
+        if let Some(layers) = self.layers {
+            sections
+                .iter_mut()
+                .for_each(|section| pause(section, layers));
+        }
+        let local = &mut self.transport.local;
+        let answer = local.describe(sections, agreement.bundle, Setup::Passive, endpoint);
         Ok((answer, commands))
+    }
+
+    /// Takes note of how many layers are of use; whether the publisher would be answered otherwise
+    /// than before.
+    pub(super) fn use_layers(&mut self, layers: usize) -> bool {
+        self.layers.replace(layers) != Some(layers)
     }
 
     pub(super) fn config(&self, id: PublicationId) -> PublicationConfig {
@@ -222,13 +233,30 @@ fn accept_simulcast(offered: &Section) -> (Vec<Rid>, Option<(RidDirection, Strin
         .rids
         .iter()
         .filter(|rid| rid.direction == RidDirection::Send);
+    // What is paused in the offer is not on our account.
+    let list = list.replace('~', "");
     let rids = sent
         .map(|rid| Rid {
             id: rid.id.clone(),
             direction: RidDirection::Recv,
         })
         .collect();
-    (rids, Some((RidDirection::Recv, list.clone())))
+    (rids, Some((RidDirection::Recv, list)))
+}
+
+/// Marks all but the lowest `layers` of a section's simulcast as paused (RFC 8853, 5.1). The list
+/// has the best layer first.
+fn pause(section: &mut Section, layers: usize) {
+    let Some((RidDirection::Recv, list)) = &mut section.simulcast else {
+        return;
+    };
+    let all = list.split(';').count();
+    let marked = list.split(';').enumerate().map(|(index, layer)| {
+        let paused = index + layers < all;
+        let mark = if paused { "~" } else { "" };
+        format!("{mark}{}", layer.trim())
+    });
+    *list = marked.collect::<Vec<_>>().join(";");
 }
 
 fn track(section: &Section, encrypted: bool) -> Option<Track> {

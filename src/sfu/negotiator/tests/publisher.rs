@@ -178,3 +178,33 @@ fn stereo_is_asked_of_a_publisher_that_has_it_and_promised_to_its_subscribers() 
     check("; stereo=0; sprop-stereo=1", Some("1"));
     check(";stereo=0 ", None);
 }
+
+#[test]
+fn layers_that_nobody_watches_are_paused_in_the_next_answer_and_go_on_in_another() {
+    let mut sfu = Sfu::new();
+    let simulcast = |answer: &str| {
+        let answer = SessionDescription::parse(answer).unwrap();
+        answer.sections[1].simulcast.clone().map(|(_, list)| list)
+    };
+    assert_eq!(simulcast(&sfu.publish(RID)).as_deref(), Some("f;h;q"));
+    sfu.commands();
+    for (layers, offered, answered) in [
+        (1, "f;h;q", "~f;~h;q"),
+        (2, "~f;~h;q", "~f;h;q"),
+        (3, "~f;h;q", "f;h;q"),
+    ] {
+        let publication = PUBLICATION;
+        for _ in 0..2 {
+            let news = EngineEvent::Layers(publication, layers);
+            sfu.0.handle_engine_event(news);
+        }
+        let asked = std::iter::from_fn(|| sfu.0.poll_event()).collect::<Vec<_>>();
+        assert_eq!(asked, [Event::Renegotiate { publication }]);
+        let offer = RID.replace(
+            "a=simulcast:send f;h;q",
+            &format!("a=simulcast:send {offered}"),
+        );
+        assert_eq!(simulcast(&sfu.publish(&offer)).as_deref(), Some(answered));
+        assert!(sfu.commands().is_empty(), "its tracks are the same");
+    }
+}
