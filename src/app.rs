@@ -40,7 +40,7 @@ use crate::net::port::{CurrentTls, Port, Services};
 use crate::sfu::command::LocalEndpoint;
 use crate::sfu::dtls::Certificate;
 use crate::sfu::negotiator::Negotiator;
-use crate::sfu::path::Candidate;
+use crate::sfu::path::{Candidate, RelayNames};
 use crate::sfu::worker::WorkerId;
 use crate::ws;
 
@@ -100,8 +100,9 @@ impl App {
             worker: WorkerId::default(),
         };
         info!(addresses = ?local.candidates, "Clients send media to");
-        let (media, media_threads, media_events) =
-            workers.start(&certificate, &mut entropy, clock)?;
+        let (media, media_threads, media_events) = workers
+            .relaying(RelayNames::new(&media_place.announced))
+            .start(&certificate, &mut entropy, clock)?;
         let turn = TurnParts::start(&config, &media_place, entropy.fork(), clock)?;
 
         let settings = (config.webhooks.clone(), clock);

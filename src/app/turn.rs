@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
@@ -15,6 +16,9 @@ use crate::entropy::Entropy;
 use crate::net::connection::Connection;
 use crate::turn::credential::Issuer;
 use crate::turn::ice_servers::{Embedded, IceServers};
+
+/// How long streams may take to close on the way down.
+const GOOD_BYE: Duration = Duration::from_secs(1);
 
 /// A running TURN server; taken down with [`Self::shutdown`].
 #[derive(Debug)]
@@ -103,8 +107,12 @@ impl TurnService {
     /// Ends it. The port must be closed already.
     pub(super) async fn shutdown(self) {
         self.handle.stop().await;
-        if let Some(streams) = self.streams {
-            report(streams.await, "The task of TURN streams");
+        if let Some(mut streams) = self.streams {
+            // All are closing; one whose client takes nothing would keep the others waiting.
+            match tokio::time::timeout(GOOD_BYE, &mut streams).await {
+                Ok(ended) => report(ended, "The task of TURN streams"),
+                Err(_) => streams.abort(),
+            }
         }
         let thread = self.thread;
         let joined = tokio::task::spawn_blocking(move || thread.join());

@@ -20,11 +20,15 @@ use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::dtls::{Certificate, DtlsError, Handshakes};
 use crate::sfu::engine::Engine;
 use crate::sfu::parcel::{MAX_UNDER_WAY, Parcel};
+use crate::sfu::path::RelayNames;
 use crate::sfu::worker::{MAX_WORKERS, WorkerId};
 
 /// Workers that are bound but do not run yet.
 #[derive(Debug)]
-pub struct BoundWorkers(Vec<MediaWorker>);
+pub struct BoundWorkers {
+    workers: Vec<MediaWorker>,
+    relays: RelayNames,
+}
 
 /// A handle to all workers. The last thing to do with it is [`Self::stop`].
 #[derive(Debug, Clone)]
@@ -54,17 +58,25 @@ impl BoundWorkers {
     pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
         let sockets = BatchSocket::bind_group(address, count.clamp(1, MAX_WORKERS))?;
         let workers: io::Result<_> = sockets.into_iter().map(MediaWorker::new).collect();
-        Ok(Self(workers?))
+        Ok(Self {
+            workers: workers?,
+            relays: RelayNames::default(),
+        })
     }
 
     /// Where they are bound, port included.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0[0].local_addr()
+        self.workers[0].local_addr()
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.workers.len()
+    }
+
+    /// Has relays on this machine called by these names.
+    pub fn relaying(self, relays: RelayNames) -> Self {
+        Self { relays, ..self }
     }
 
     /// Starts the threads. The events of all come out of one receiver.
@@ -76,16 +88,18 @@ impl BoundWorkers {
     ) -> Result<(WorkersHandle, Workers, mpsc::Receiver<EngineEvent>), StartError> {
         let local_addr = self.local_addr()?;
         let count = self.count();
-        let handles = self.0.iter().map(MediaWorker::handle).collect();
+        let handles = self.workers.iter().map(MediaWorker::handle).collect();
         let (sender, events) = mpsc::channel(EVENTS_LEN);
-        let links = link(self.0.iter().map(MediaWorker::waker).collect());
+        let links = link(self.workers.iter().map(MediaWorker::waker).collect());
         let mut threads = Vec::with_capacity(count);
-        for (worker, links) in self.0.into_iter().zip(links) {
+        for (worker, links) in self.workers.into_iter().zip(links) {
             let media = worker.handle();
             let deliver = move |output| media.handshake(output);
             let handshakes = Handshakes::new(certificate.clone())?;
             let (dtls, dtls_thread) = dtls::start(handshakes, deliver, clock)?;
-            let engine = Engine::new(entropy.fork(), clock.epoch()).among(links.me(), count);
+            let engine = Engine::new(entropy.fork(), clock.epoch())
+                .among(links.me(), count)
+                .relaying(self.relays.clone());
             let thread = worker.start(engine, dtls, sender.clone(), links, clock)?;
             threads.push((thread, dtls_thread));
         }

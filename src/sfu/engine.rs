@@ -16,7 +16,7 @@ use super::legs::Legs;
 use super::moment::Moment;
 use super::outlet::{Buffers, Outlet};
 use super::parcel::{Item, Parcel, Post};
-use super::path::Path;
+use super::path::{Path, RelayNames};
 use super::publication::Refused;
 use super::stun::BindingRequest;
 use super::tap::{TapBatch, Taps};
@@ -48,6 +48,7 @@ struct Core {
     /// Room to build RTCP and retransmissions in.
     scratch: [Vec<u8>; 2],
     counters: Counters,
+    relays: RelayNames,
     entropy: Entropy,
     epoch: Epoch,
 }
@@ -67,6 +68,7 @@ impl Engine {
                 taps: Taps::default(),
                 scratch: Default::default(),
                 counters: Counters::default(),
+                relays: RelayNames::default(),
                 entropy,
                 epoch,
             },
@@ -76,6 +78,12 @@ impl Engine {
     /// Makes it the engine of `me` among `workers` workers; without this it is the only one.
     pub fn among(mut self, me: WorkerId, workers: usize) -> Self {
         self.core.post = Post::new(me, workers);
+        self
+    }
+
+    /// Has relays on this machine called by these names.
+    pub fn relaying(mut self, relays: RelayNames) -> Self {
+        self.core.relays = relays;
         self
     }
 
@@ -467,7 +475,9 @@ impl Core {
             outlet.plain(from, |out| request.write_role_conflict(pwd, out));
             return;
         }
-        outlet.plain(from, |out| request.write_success(from.remote, pwd, out));
+        outlet.plain(from, |out| {
+            request.write_success(self.relays.name(from.remote), pwd, out)
+        });
         match via {
             Some(worker) => self.post.note(worker, Item::Route(from)),
             None => self.post.forget(&from),

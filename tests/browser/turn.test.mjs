@@ -22,7 +22,7 @@ async function relayed({ createSession, join }, mediaMode, way) {
   for (const page of [ana, ben]) {
     const paths = await page.call("paths");
     assert.ok(paths.length >= 2, "a way for what is sent, and one for what is received");
-    for (const { local } of paths) assert.equal(local.relayProtocol, way);
+    for (const { local } of paths) assert.deepEqual([local.candidateType, local.relayProtocol], ["relay", way]);
   }
 }
 

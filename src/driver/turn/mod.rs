@@ -7,7 +7,7 @@
 mod network;
 pub mod stream;
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
@@ -176,7 +176,7 @@ pub fn start(
         clock,
         received: ReceiveSlab::new(BATCH_LEN),
         datagram: vec![0; MAX_DATAGRAM_LEN],
-        readable_relays: VecDeque::new(),
+        readable_relays: BTreeSet::new(),
     };
     let thread = std::thread::Builder::new()
         .name("turn".into())
@@ -211,8 +211,8 @@ struct Turn {
     clock: Clock,
     received: ReceiveSlab,
     datagram: Vec<u8>,
-    /// Relays with something to take, each once.
-    readable_relays: VecDeque<Relay>,
+    /// Relays with something to take.
+    readable_relays: BTreeSet<Relay>,
 }
 
 impl Turn {
@@ -235,7 +235,9 @@ impl Turn {
                 match event.token() {
                     SOCKET => readable = true,
                     WAKE => {}
-                    token => self.note_readable(network::relay_of(token)),
+                    token => {
+                        self.readable_relays.insert(network::relay_of(token));
+                    }
                 }
             }
             if self.take_inputs().is_break() {
@@ -247,12 +249,6 @@ impl Turn {
             self.take_from_media();
             self.take_time();
             self.net.flush();
-        }
-    }
-
-    fn note_readable(&mut self, relay: Relay) {
-        if !self.readable_relays.contains(&relay) {
-            self.readable_relays.push_back(relay);
         }
     }
 
@@ -324,24 +320,20 @@ impl Turn {
         true
     }
 
-    /// Takes some of what media has sent to each relay.
+    /// Takes some of what media has sent to each relay; those with more get another turn.
     fn take_from_media(&mut self) {
         let now = self.clock.now();
-        for _ in 0..self.readable_relays.len() {
-            let Some(relay) = self.readable_relays.pop_front() else {
-                return;
-            };
-            let mut drained = false;
-            for _ in 0..RELAY_BATCH_LEN {
-                let Some(len) = self.net.receive_from_media(relay, &mut self.datagram) else {
-                    drained = true;
-                    break;
-                };
+        for relay in std::mem::take(&mut self.readable_relays) {
+            let mut left = RELAY_BATCH_LEN;
+            while left > 0
+                && let Some(len) = self.net.receive_from_media(relay, &mut self.datagram)
+            {
                 let data = &self.datagram[..len];
                 self.server.handle_media(relay, data, now, &mut self.net);
+                left -= 1;
             }
-            if !drained {
-                self.readable_relays.push_back(relay);
+            if left == 0 {
+                self.readable_relays.insert(relay);
             }
         }
     }

@@ -12,6 +12,7 @@ use tracing::{trace, warn};
 
 use crate::net::udp::BatchSocket;
 use crate::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
+use crate::sfu::path::RelayNames;
 use crate::turn::{Client, Network, Relay, StreamId};
 
 /// Bytes of datagrams that are sent with one call.
@@ -86,11 +87,7 @@ impl SocketNetwork {
         match self.relays.entry(relay) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
-                let any: IpAddr = match self.media {
-                    SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                    SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-                };
-                let mut socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+                let mut socket = bind(relay, self.media)?;
                 // From here on it hears nobody else.
                 socket.connect(self.media)?;
                 self.registry
@@ -143,6 +140,21 @@ impl Network for SocketNetwork {
     fn close_stream(&mut self, stream: StreamId) {
         self.streams.remove(&stream);
     }
+}
+
+/// A socket for a relay that media knows the name of; or for one without a name, where its port is
+/// taken or media is bound to an IPv6 address only. Clients then find out about an address that is
+/// of no use to them, and that is all.
+fn bind(relay: Relay, media: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match media {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let any = SocketAddr::new(any, 0);
+    if media.is_ipv6() {
+        return UdpSocket::bind(any);
+    }
+    UdpSocket::bind(RelayNames::source(relay.port, relay.media)).or_else(|_| UdpSocket::bind(any))
 }
 
 /// Ports of relays begin far above the tokens of the thread itself.

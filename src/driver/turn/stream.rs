@@ -2,10 +2,13 @@
 //! those that go out.
 
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tracing::{debug, trace};
 
 use super::{Input, TurnHandle};
@@ -14,6 +17,10 @@ use crate::turn::{Client, Framing, MAX_LEN, frame};
 
 /// Messages that may wait for one stream: a second of a good picture. What comes on top is lost.
 const OUTBOX_LEN: usize = 512;
+
+/// How long a client may take nothing at all before it is given up, also when the server wants to
+/// see the stream closed.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Messages written with one call.
 const WRITE_BATCH_LEN: usize = 32;
@@ -35,7 +42,7 @@ async fn serve(turn: TurnHandle, mut connections: mpsc::Receiver<Connection>) {
 
 /// Takes connections for the server; the task that does so ends when the sender is dropped and all
 /// streams have ended.
-pub fn accept(turn: TurnHandle) -> (mpsc::Sender<Connection>, tokio::task::JoinHandle<()>) {
+pub fn accept(turn: TurnHandle) -> (mpsc::Sender<Connection>, JoinHandle<()>) {
     let (sender, connections) = mpsc::channel(ACCEPT_LEN);
     (sender, tokio::spawn(serve(turn, connections)))
 }
@@ -98,15 +105,15 @@ async fn write(
 ) -> io::Result<()> {
     let mut batch = Vec::with_capacity(WRITE_BATCH_LEN);
     while waiting.recv_many(&mut batch, WRITE_BATCH_LEN).await > 0 {
-        writer.write_all(&batch.concat()).await?;
-        writer.flush().await?;
+        timeout(WRITE_PATIENCE, writer.write_all(&batch.concat())).await??;
+        timeout(WRITE_PATIENCE, writer.flush()).await??;
         batch.clear();
     }
-    writer.shutdown().await
+    timeout(WRITE_PATIENCE, writer.shutdown()).await?
 }
 
 /// The address as IPv4 where a dual-stack listener saw it mapped.
-fn canonical(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
+fn canonical(mut address: SocketAddr) -> SocketAddr {
     address.set_ip(address.ip().to_canonical());
     address
 }
