@@ -1,5 +1,6 @@
 //! The composition root: puts everything together, runs it, and takes it down again in order.
 
+mod reach;
 mod turn;
 
 use std::io::Write;
@@ -11,14 +12,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::reach::{Listeners, Ports};
 use self::turn::{TurnParts, TurnService};
 use crate::clock::Clock;
-use crate::config::{Announce, CertificateFiles, Config};
+use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::driver::admission::Admissions;
 use crate::driver::hub::{HubDriver, HubHandle};
@@ -31,16 +32,13 @@ use crate::http::listener::HttpListener;
 use crate::http::rate::Rates;
 use crate::http::requests::Requests;
 use crate::http::serve::Connections;
-use crate::http::tls::Certificates;
 use crate::http::{AppState, SharedEntropy, metrics, router};
 use crate::hub::Hub;
 use crate::model::project::{Account, Project};
-use crate::net::announce;
-use crate::net::port::{CurrentTls, Port, Services};
 use crate::sfu::command::LocalEndpoint;
 use crate::sfu::dtls::Certificate;
 use crate::sfu::negotiator::Negotiator;
-use crate::sfu::path::{Candidate, RelayNames};
+use crate::sfu::path::RelayNames;
 use crate::sfu::worker::WorkerId;
 use crate::ws;
 
@@ -54,7 +52,7 @@ pub struct App {
     db: Db,
     playground: Option<Project>,
     account: Option<Account>,
-    port: Port,
+    ports: Ports,
     http: JoinHandle<()>,
     metrics: Option<Metrics>,
     draining: CancellationToken,
@@ -87,19 +85,19 @@ impl App {
         let admissions = Admissions::new(db.clone(), clock);
 
         let certificate = Certificate::generate().context("cannot make a DTLS certificate")?;
-        let workers = BoundWorkers::bind(config.media.listen, config.media.workers)
-            .with_context(|| format!("cannot open the media port {}", config.media.listen))?;
+        let at = config.media.listen;
+        let workers = BoundWorkers::bind(at, config.media.workers, config.media.socket_buffer)
+            .with_context(|| format!("cannot open the media port {at}"))?;
+        let listeners = Listeners::bind(&config).await?;
         let media_place = MediaPlace {
-            announced: candidates(&config, workers.local_addr()?)?,
+            announced: reach::announced(&config, workers.local_addr()?)?,
             local: workers.local_addr()?,
         };
-        let announced = media_place.announced.iter().copied();
         let local = LocalEndpoint {
-            candidates: announced.map(Candidate::Udp).collect(),
+            candidates: listeners.candidates(&config, &media_place.announced)?,
             fingerprint: certificate.fingerprint(),
             worker: WorkerId::default(),
         };
-        info!(addresses = ?local.candidates, "Clients send media to");
         let (media, media_threads, media_events) = workers
             .relaying(RelayNames::new(&media_place.announced))
             .start(&certificate, &mut entropy, clock)?;
@@ -146,33 +144,17 @@ impl App {
             Some(address) => Some(serve_metrics(address, state.clone()).await?),
             None => None,
         };
-        let listener = TcpListener::bind(config.http.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", config.http.listen))?;
-        let http_addr = listener.local_addr()?;
-        let tls = config.tls.as_ref().map(follow_certificate).transpose()?;
-        let (http, http_listener) = HttpListener::new(http_addr, tls.is_some());
-        let services = Services {
-            http: Some(http),
-            turn: turn.connections,
-            ..Services::default()
-        };
-        let port = Port::open(listener, tls, services)?;
+        let (ports, listener) = listeners.open(&config, &media, turn.connections)?;
         let stop_accepting = CancellationToken::new();
-        let serving = connections.serve(
-            http_listener,
-            router::service(state),
-            stop_accepting.clone(),
-        );
+        let serving = connections.serve(listener, router::service(state), stop_accepting.clone());
         let http = tokio::spawn(serving);
-        info!(address = %http_addr, "Listening");
 
         Ok(Self {
             config,
             db,
             playground,
             account,
-            port,
+            ports,
             http,
             metrics,
             draining,
@@ -249,13 +231,13 @@ impl App {
     pub fn url(&self) -> String {
         match &self.config.http.public_url {
             Some(url) => url.to_string(),
-            None => format!("{}://{}", self.config.scheme(), self.port.local_addr()),
+            None => format!("{}://{}", self.config.scheme(), self.ports.http()),
         }
     }
 
     /// Where HTTP is served.
     pub fn http_addr(&self) -> SocketAddr {
-        self.port.local_addr()
+        self.ports.http()
     }
 
     /// Where media arrives.
@@ -280,7 +262,7 @@ impl App {
 
     async fn take_down(self) {
         self.stop_accepting.cancel();
-        drop(self.port);
+        drop(self.ports);
         let (hub, hub_task) = self.hub;
         hub.shutdown().await;
         report(hub_task.await, "The hub");
@@ -411,19 +393,6 @@ pub async fn create_account(db: &Db, entropy: &mut Entropy, clock: Clock) -> Res
     }
 }
 
-/// What clients are told to send media to.
-fn candidates(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>> {
-    Ok(match &config.media.announce {
-        Announce::Addresses(all) => all
-            .iter()
-            .map(|ip| SocketAddr::new(*ip, bound.port()))
-            .collect(),
-        // In a playground the browser may well be on this machine.
-        Announce::Auto => announce::reachable(bound, config.dev)
-            .context("cannot list the network interfaces; set media.announce")?,
-    })
-}
-
 /// What serves metrics; ended when nothing is left to measure.
 #[derive(Debug)]
 struct Metrics {
@@ -441,16 +410,6 @@ async fn serve_metrics(address: SocketAddr, state: AppState) -> Result<Metrics> 
     let service = metrics::routes(state);
     let task = tokio::spawn(connections.serve(listener, service, CancellationToken::new()));
     Ok(Metrics { address, task })
-}
-
-/// The certificate in these files, followed as long as anybody uses it.
-fn follow_certificate(files: &CertificateFiles) -> Result<CurrentTls> {
-    let certificates = Certificates::new(files.clone());
-    let first = certificates.load().context("cannot use the certificate")?;
-    let (sender, current) = watch::channel(Arc::new(first));
-    // It ends with the port, which holds the other end.
-    tokio::spawn(certificates.follow(sender));
-    Ok(current)
 }
 
 fn report(joined: Result<(), tokio::task::JoinError>, what: &str) {

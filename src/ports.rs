@@ -15,9 +15,11 @@ struct Port {
 }
 
 fn ports(config: &Config) -> Vec<Port> {
-    let http = match config.tls {
-        Some(_) => "REST, signaling and pages, over TLS",
-        None => "REST, signaling and pages; behind a proxy, open only the proxy's port",
+    let own = config.media.tcp_listen.filter(|_| config.media.tcp);
+    let http = match (&config.tls, config.media.tcp && own.is_none()) {
+        (Some(_), true) => "REST, signaling and pages, over TLS; media of clients without UDP",
+        (Some(_), false) => "REST, signaling and pages, over TLS",
+        (None, _) => "REST, signaling and pages; behind a proxy, open only the proxy's port",
     };
     let mut ports = vec![
         Port {
@@ -29,10 +31,19 @@ fn ports(config: &Config) -> Vec<Port> {
         Port {
             address: config.media.listen,
             protocol: "udp",
-            purpose: "media of all clients",
-            open: true,
+            purpose: match config.media.udp {
+                true => "media of all clients",
+                false => "media; clients are not told",
+            },
+            open: config.media.udp,
         },
     ];
+    ports.extend(own.map(|address| Port {
+        address,
+        protocol: "tcp",
+        purpose: "media of clients without UDP",
+        open: true,
+    }));
     ports.extend(config.turn.listen.map(|address| Port {
         address,
         protocol: "udp",
@@ -93,11 +104,14 @@ mod tests {
             environment: vec![
                 ("PARLOR_METRICS_LISTEN".into(), "10.0.0.1:9464".into()),
                 ("PARLOR_TURN_LISTEN".into(), "0.0.0.0:3479".into()),
+                ("PARLOR_MEDIA_TCP_LISTEN".into(), "0.0.0.0:3478".into()),
             ],
             ..Sources::default()
         });
         let text = describe(&config.unwrap());
         for line in [
+            "3478/tcp    0.0.0.0            media of clients without UDP",
+            "nft add rule inet filter input tcp dport 3478 accept",
             "9464/tcp    10.0.0.1           metrics and probes; for the operator only",
             "nft add rule inet filter input tcp dport 8080 accept",
             "nft add rule inet filter input udp dport 3478 accept",

@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 pub mod media;
+pub mod network;
 pub mod packet;
 pub mod relay;
 pub mod split;

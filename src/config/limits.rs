@@ -37,6 +37,10 @@ pub struct Limits {
     pub hub: HubConfig,
     /// REST calls of one project in a second.
     pub rest_calls_per_second: u32,
+    /// Connections for media over TCP, in all.
+    pub media_connections: usize,
+    /// Those of one client address.
+    pub media_connections_per_client: usize,
     /// How long running calls may go on after SIGTERM.
     pub drain: Duration,
     /// Time to close everything after that.
@@ -50,6 +54,8 @@ impl Limits {
         let bytes = reader.size("limits.outbox_bytes", "\"16MiB\"");
         let hub = read_hub(reader);
         let rest_calls = reader.count("limits.rest_calls_per_second", "1000");
+        let media = reader.count("limits.media_connections", "20000");
+        let media_per_client = reader.count("limits.media_connections_per_client", "2000");
         let drain = reader.duration_or_zero("limits.drain", "\"30s\"");
         let shutdown = reader.duration("limits.shutdown", "\"10s\"");
         let limits = Self {
@@ -60,6 +66,8 @@ impl Limits {
             },
             hub: hub?,
             rest_calls_per_second: rest_calls?,
+            media_connections: media?,
+            media_connections_per_client: media_per_client?,
             drain: drain?,
             shutdown: shutdown?,
         };

@@ -74,10 +74,18 @@ pub struct CertificateFiles {
 pub struct MediaConfig {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Whether clients are told of that.
+    pub udp: bool,
+    /// Whether media is taken over TCP, and clients are told.
+    pub tcp: bool,
+    /// Where, if not at the port of HTTP.
+    pub tcp_listen: Option<SocketAddr>,
     /// What clients are told.
     pub announce: Announce,
     /// How many threads forward media.
     pub workers: usize,
+    /// What the kernel is asked to buffer for each of them, each way, in bytes.
+    pub socket_buffer: usize,
     /// Whether publishers are asked for simulcast.
     pub simulcast: bool,
     /// Which video codecs are used, unless a project or a session says so; `None`: all.
@@ -255,13 +263,20 @@ impl Config {
 impl MediaConfig {
     fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
         const EXAMPLE: &str = "[\"203.0.113.7\"]";
-        let listen = reader.parsed::<SocketAddr>("media.listen", "\"0.0.0.0:3478\"");
+        let listen = reader.parsed::<SocketAddr>("media.listen", "\"[::]:3478\"");
+        let [udp, tcp] = ["media.udp", "media.tcp"].map(|key| reader.boolean(key));
+        let tcp_listen = reader.optional("media.tcp_listen", "\"0.0.0.0:3478\"");
+        if !udp && !tcp {
+            let what = "must be true if media.tcp is not: there is no other way for media";
+            reader.problem("media.udp", what, Some("true"));
+        }
         let texts = reader.list("media.announce");
         let workers = reader.count_or_auto::<usize>("media.workers", "4");
         if workers.flatten().is_some_and(|count| count > MAX_WORKERS) {
             let what = format!("must be at most {MAX_WORKERS}");
             reader.problem("media.workers", &what, Some("4"));
         }
+        let socket_buffer = reader.size("media.socket_buffer", "\"4MiB\"");
         let simulcast = reader.boolean("media.simulcast");
         let video_codecs = read_video_codecs(reader);
         if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
@@ -279,8 +294,12 @@ impl MediaConfig {
         };
         Some(Self {
             listen: listen?,
+            udp,
+            tcp,
+            tcp_listen: tcp_listen?,
             announce,
             workers: workers?.unwrap_or_else(per_core),
+            socket_buffer: socket_buffer?,
             simulcast,
             video_codecs: video_codecs?,
         })

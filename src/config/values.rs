@@ -26,6 +26,18 @@ impl PublicUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it begins with `https`.
+    pub fn is_secure(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
+    /// The TCP port, also where it is not written.
+    pub fn port(&self) -> u16 {
+        let url = url::Url::parse(&self.0).ok();
+        let port = url.and_then(|url| url.port_or_known_default());
+        port.unwrap_or(if self.is_secure() { 443 } else { 80 })
+    }
 }
 
 impl FromStr for PublicUrl {

@@ -20,11 +20,12 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
 use super::dtls::DtlsHandle;
+use super::streams::{self, Arrival, Streams};
 use super::workers::{Delivery, Links};
 use crate::clock::Clock;
 use crate::net::udp::{self, BatchSocket};
 use crate::sfu::command::{Command, EngineEvent};
-use crate::sfu::datagram::ReceiveSlab;
+use crate::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use crate::sfu::engine::{self, Engine};
 use crate::sfu::handshake::{HandshakeInput, HandshakeOutput};
 use crate::telemetry::histogram::Histogram;
@@ -48,12 +49,18 @@ const RETRY: Duration = Duration::from_millis(10);
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
+/// The first of those of TCP connections.
+const STREAM: Token = Token(2);
+
+/// Wake-ups per turn.
+const WAKEUPS_LEN: usize = 256;
 
 /// What a worker is told.
 #[derive(Debug)]
 pub(super) enum Input {
     Command(Command),
     Handshake(HandshakeOutput),
+    Connection(Box<Arrival>),
     Snapshot(oneshot::Sender<Snapshot>),
     Stop,
 }
@@ -65,6 +72,8 @@ pub struct Snapshot {
     pub engine: engine::Counters,
     /// What its socket counted.
     pub socket: udp::Counters,
+    /// What its TCP connections counted.
+    pub streams: streams::Counters,
     /// From the receipt of a batch to the sending of what it caused.
     pub forwarding: Histogram,
 }
@@ -92,6 +101,15 @@ impl MediaHandle {
     pub async fn command(&self, command: Command) {
         if self.inputs.send(Input::Command(command)).await.is_err() {
             warn!("Command for a media worker that has stopped");
+        }
+        self.wake();
+    }
+
+    /// Gives it a connection to speak on.
+    pub(super) async fn adopt(&self, arrival: Arrival) {
+        let input = Input::Connection(Box::new(arrival));
+        if self.inputs.send(input).await.is_err() {
+            debug!("Connection for a media worker that has stopped");
         }
         self.wake();
     }
@@ -190,9 +208,13 @@ impl MediaWorker {
         clock: Clock,
     ) -> io::Result<MediaThread> {
         let name = format!("media-{}", links.me().index());
+        let registry = self.poll.registry().try_clone()?;
         let turn = Turn {
             engine,
-            socket: self.socket,
+            net: Net {
+                socket: self.socket,
+                streams: Streams::new(registry, STREAM),
+            },
             poll: self.poll,
             inputs: self.inputs,
             dtls,
@@ -211,10 +233,25 @@ impl MediaWorker {
     }
 }
 
+/// What the worker sends on.
+struct Net {
+    socket: BatchSocket,
+    streams: Streams,
+}
+
+impl Transmit for Net {
+    fn transmit(&mut self, slab: &SendSlab) {
+        self.socket.transmit(slab);
+        if !slab.frames().is_empty() {
+            self.streams.transmit(slab);
+        }
+    }
+}
+
 /// All that the thread owns.
 struct Turn {
     engine: Engine,
-    socket: BatchSocket,
+    net: Net,
     poll: Poll,
     inputs: mpsc::Receiver<Input>,
     dtls: DtlsHandle,
@@ -231,11 +268,11 @@ struct Turn {
 
 impl Turn {
     fn run(mut self) {
-        let mut wakeups = Events::with_capacity(8);
+        let mut wakeups = Events::with_capacity(WAKEUPS_LEN);
         // Readiness is told once per change, so it is remembered until all has been received.
         let mut readable = false;
         loop {
-            let timeout = if readable {
+            let timeout = if readable || self.net.streams.is_readable() {
                 Some(Duration::ZERO)
             } else {
                 self.time_left()
@@ -246,7 +283,13 @@ impl Turn {
                 error!(%error, "Media worker cannot poll; stopping");
                 return;
             }
-            readable |= wakeups.iter().any(|event| event.token() == SOCKET);
+            for event in &wakeups {
+                match event.token() {
+                    SOCKET => readable = true,
+                    WAKE => {}
+                    _ => self.net.streams.wake(event),
+                }
+            }
             if self.take_inputs().is_break() {
                 return;
             }
@@ -254,7 +297,9 @@ impl Turn {
             if readable {
                 readable = self.take_datagrams();
             }
+            self.take_frames();
             self.take_time();
+            self.forget_connections();
             self.held_back = false;
             self.send_parcels();
             self.pass_handshakes();
@@ -269,8 +314,11 @@ impl Turn {
             .engine
             .poll_timeout()
             .map(|at| at.saturating_duration_since(now));
+        let sweep = self.net.streams.sweep_at();
+        let sweep = sweep.map(|at| at.saturating_duration_since(now));
         engine
             .into_iter()
+            .chain(sweep)
             .chain(self.held_back.then_some(RETRY))
             .min()
     }
@@ -281,17 +329,21 @@ impl Turn {
             match self.inputs.try_recv() {
                 Ok(Input::Command(command)) => {
                     self.engine
-                        .handle_command(command, self.clock.now(), &mut self.socket);
+                        .handle_command(command, self.clock.now(), &mut self.net);
                 }
                 Ok(Input::Handshake(output)) => {
                     self.engine
-                        .handle_handshake(output, self.clock.now(), &mut self.socket);
+                        .handle_handshake(output, self.clock.now(), &mut self.net);
+                }
+                Ok(Input::Connection(arrival)) => {
+                    self.net.streams.add(*arrival, self.clock.now());
                 }
                 Ok(Input::Snapshot(reply)) => {
                     // Whoever asked may have given up.
                     let _ = reply.send(Snapshot {
                         engine: self.engine.counters(),
-                        socket: self.socket.counters(),
+                        socket: self.net.socket.counters(),
+                        streams: self.net.streams.counters(),
                         forwarding: self.forwarding,
                     });
                 }
@@ -311,8 +363,7 @@ impl Turn {
             match delivery {
                 Delivery::Parcel(mut parcel) => {
                     let now = self.clock.now();
-                    self.engine
-                        .handle_parcel(&mut parcel, now, &mut self.socket);
+                    self.engine.handle_parcel(&mut parcel, now, &mut self.net);
                     self.links.give_back(parcel);
                 }
                 Delivery::Returned(by, parcel) => self.engine.take_back(by, parcel),
@@ -329,11 +380,11 @@ impl Turn {
     /// Takes a few batches; true if there may be more.
     fn take_datagrams(&mut self) -> bool {
         for _ in 0..BATCHES_PER_TURN {
-            match self.socket.receive(&mut self.received) {
+            match self.net.socket.receive(&mut self.received) {
                 Ok(count) => {
                     let now = self.clock.now();
                     self.engine
-                        .handle_datagrams(&mut self.received, now, &mut self.socket);
+                        .handle_datagrams(&mut self.received, now, &mut self.net);
                     self.forwarding.observe(self.clock.now() - now);
                     // Fewer than asked for were all there were; the next one is a new readiness.
                     if count < BATCH_LEN {
@@ -351,10 +402,32 @@ impl Turn {
         true
     }
 
+    /// Takes a few batches from TCP connections.
+    fn take_frames(&mut self) {
+        for _ in 0..BATCHES_PER_TURN {
+            if !self.net.streams.is_readable() {
+                break;
+            }
+            let now = self.clock.now();
+            self.net.streams.receive(&mut self.received, now);
+            self.engine
+                .handle_datagrams(&mut self.received, now, &mut self.net);
+        }
+    }
+
     fn take_time(&mut self) {
         let now = self.clock.now();
+        let engine = &self.engine;
+        self.net.streams.sweep(now, |path| engine.knows(path));
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
-            self.engine.handle_timeout(now, &mut self.socket);
+            self.engine.handle_timeout(now, &mut self.net);
+        }
+    }
+
+    /// Has the engine forget the TCP connections that are gone.
+    fn forget_connections(&mut self) {
+        while let Some(path) = self.net.streams.poll_lost() {
+            self.engine.lose(path);
         }
     }
 

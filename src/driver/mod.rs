@@ -5,8 +5,10 @@
 pub mod admission;
 pub mod dtls;
 pub mod hub;
+pub mod ice;
 pub mod media;
 pub mod outbox;
+mod streams;
 pub mod turn;
 pub mod webhook;
 pub mod workers;

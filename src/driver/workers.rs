@@ -9,10 +9,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use mio::Waker;
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::dtls::{self, DtlsThread};
 use super::media::{EVENTS_LEN, MediaHandle, MediaThread, MediaWorker, Snapshot, WorkerStopped};
+use super::streams::Arrival;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::net::udp::BatchSocket;
@@ -54,9 +55,24 @@ pub enum StartError {
 }
 
 impl BoundWorkers {
-    /// Binds the media port for `count` workers, from 1 to [`MAX_WORKERS`].
-    pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
+    /// Binds the media port for `count` workers, from 1 to [`MAX_WORKERS`], and asks the kernel to
+    /// buffer so many bytes for each of them, each way.
+    pub fn bind(address: SocketAddr, count: usize, buffer: usize) -> io::Result<Self> {
         let sockets = BatchSocket::bind_group(address, count.clamp(1, MAX_WORKERS))?;
+        let mut shortest = [usize::MAX; 2];
+        for socket in &sockets {
+            let granted = socket.buffer(buffer)?;
+            shortest = [0, 1].map(|way| shortest[way].min(granted[way]));
+        }
+        let [receive, send] = shortest;
+        if receive < buffer || send < buffer {
+            warn!(
+                wanted = buffer,
+                receive,
+                send,
+                "Short socket buffers: raise net.core.rmem_max and wmem_max, or set media.socket_buffer"
+            );
+        }
         let workers: io::Result<_> = sockets.into_iter().map(MediaWorker::new).collect();
         Ok(Self {
             workers: workers?,
@@ -125,6 +141,13 @@ impl WorkersHandle {
         }
     }
 
+    /// Gives one worker a connection to speak on.
+    pub(super) async fn adopt(&self, worker: WorkerId, arrival: Arrival) {
+        if let Some(handle) = self.0.get(worker.index()) {
+            handle.adopt(arrival).await;
+        }
+    }
+
     /// What all of them have done so far, in sum.
     pub async fn snapshot(&self) -> Result<Snapshot, WorkerStopped> {
         let mut sum = Snapshot::default();
@@ -132,6 +155,7 @@ impl WorkersHandle {
             let one = handle.snapshot().await?;
             sum.engine += one.engine;
             sum.socket += one.socket;
+            sum.streams += one.streams;
             sum.forwarding += one.forwarding;
         }
         Ok(sum)

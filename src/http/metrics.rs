@@ -177,16 +177,26 @@ impl Scrape {
     }
 
     fn packets(&self, out: &mut Exposition) {
-        let media::Snapshot { engine, socket, .. } = self.media.unwrap_or_default();
+        let media::Snapshot {
+            engine,
+            socket,
+            streams,
+            ..
+        } = self.media.unwrap_or_default();
         let (received, sent) = ("direction=\"received\"", "direction=\"sent\"");
         let datagrams = [(received, socket.received), (sent, socket.sent)];
         let help = "Datagrams on the media port.";
         out.labelled("counter", "parlor_media_datagrams_total", help, datagrams);
+        let packets = [(received, streams.received), (sent, streams.sent)];
+        let help = "Packets of media over TCP.";
+        out.labelled("counter", "parlor_media_tcp_packets_total", help, packets);
+        let help = "Open connections for media over TCP.";
+        out.gauge("parlor_media_tcp_connections", help, streams.open);
         let bytes = [
             (received, engine.received_bytes),
             (sent, engine.traffic.sent_bytes),
         ];
-        let help = "Bytes of datagrams on the media port, without UDP and IP headers.";
+        let help = "Bytes of media, keys and checks, without the headers of UDP, TCP and IP.";
         out.labelled("counter", "parlor_media_bytes_total", help, bytes);
         let help = "RTP packets sent to subscribers, resends excluded.";
         out.counter(
@@ -203,8 +213,10 @@ impl Scrape {
             ("reason=\"malformed\"", engine.malformed),
             ("reason=\"busy_handshakes\"", engine.dropped_handshakes),
             ("reason=\"pipe_full\"", engine.pipe_dropped),
+            ("reason=\"receive_buffer_full\"", socket.unread),
             ("reason=\"send_buffer_full\"", socket.overflowed),
             ("reason=\"send_refused\"", socket.refused),
+            ("reason=\"tcp_buffer_full\"", streams.overflowed),
         ];
         let help = "Datagrams dropped, by reason.";
         out.labelled("counter", "parlor_media_dropped_total", help, dropped);

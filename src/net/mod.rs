@@ -4,7 +4,10 @@
 mod address;
 pub mod announce;
 pub mod connection;
+pub mod framing;
+pub mod options;
 pub mod outbound;
 pub mod port;
+pub mod quota;
 pub mod service;
 pub mod udp;

@@ -33,7 +33,7 @@ impl ReceiveSlab {
 
     /// Copies a datagram in; drops it if the slab is full or it is longer than a slot.
     pub fn push(&mut self, datagram: &[u8], from: impl Into<Path>) {
-        if self.entries.len() == self.slots || datagram.len() > SLOT_LEN {
+        if self.is_full() || datagram.len() > SLOT_LEN {
             return;
         }
         let start = self.entries.len() * SLOT_LEN;
@@ -65,6 +65,11 @@ impl ReceiveSlab {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether no slot is left.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() == self.slots
     }
 
     /// Datagram `index`, to be decrypted in place.

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use mutate::Mutator;
-use targets::{media, packet, relay, text};
+use targets::{media, network, packet, relay, text};
 
 /// Inputs per target where one costs about ten microseconds; all of it takes seconds.
 const INPUTS: u32 = 60_000;
@@ -61,6 +61,16 @@ fn members_that_send_nonsense() {
 #[test]
 fn session_descriptions() {
     run("sdp", INPUTS / 30, text::sdp);
+}
+
+#[test]
+fn first_bytes_of_connections() {
+    run("service", INPUTS, network::service);
+}
+
+#[test]
+fn packets_on_a_byte_stream() {
+    run("framing", INPUTS / 2, network::framing);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parlor::sfu::command::{Command, EngineEvent};
 use parlor::sfu::handshake::{HandshakeInput, HandshakeOutput};
+use parlor::sfu::path::{Path, TcpId, Via};
 use parlor::sfu::{CloseReason, Leg, PublicationId};
 
 use crate::world::*;
@@ -82,6 +83,80 @@ fn media_follows_a_peer_to_a_new_address() {
     world.receive_one(&packet, publisher.address);
     assert_eq!(subscriber.open(&mut world.net).0.len(), 1);
     assert_eq!(world.net.sent, []);
+}
+
+/// The ways that were taken since the last time.
+fn ways(world: &mut World) -> Vec<Via> {
+    std::mem::take(&mut world.net.ways)
+}
+
+#[test]
+fn answers_and_media_leave_the_way_that_the_check_came() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let subscriber = world.subscriber(1, 1, 11, CM);
+    let own = |last: u8| Some([192, 0, 2, last].into());
+    let mut index = 0;
+    for via in [
+        Via::Udp(own(1)),
+        Via::Udp(own(2)),
+        Via::Tcp(TcpId(1)),
+        Via::Tcp(TcpId(2)),
+        Via::Udp(None),
+    ] {
+        // The same address of the client each time: each is another path all the same.
+        let remote = subscriber.address;
+        ways(&mut world);
+        world.receive_one(&subscriber.check(true), Path { remote, via });
+        assert_eq!(ways(&mut world), [via]);
+        index += 1;
+        world.receive_one(&publisher.audio(index), publisher.address);
+        assert_eq!(ways(&mut world), [via]);
+    }
+}
+
+#[test]
+fn a_connection_that_is_gone_leaves_its_leg_to_the_best_path_that_is_left() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let subscriber = world.subscriber(1, 1, 11, CM);
+    let path = Path {
+        remote: elsewhere(5),
+        via: Via::Tcp(TcpId(7)),
+    };
+    world.receive_one(&subscriber.check(true), path);
+    assert!(world.engine.knows(&path));
+    ways(&mut world);
+    world.engine.lose(path);
+    assert!(!world.engine.knows(&path));
+    world.receive_one(&publisher.audio(1), publisher.address);
+    assert_eq!(ways(&mut world), [Via::Udp(None)]);
+    world.receive_one(&[22, 1, 2, 3], path);
+    assert_eq!(world.engine.poll_handshake(), None);
+    // With no path at all nothing is sent, and a new check brings it back.
+    world.engine.lose(subscriber.address.into());
+    world.receive_one(&publisher.audio(2), publisher.address);
+    assert_eq!(ways(&mut world), []);
+    world.check(&subscriber);
+    world.receive_one(&publisher.audio(3), publisher.address);
+    assert_eq!(ways(&mut world), [Via::Udp(None); 2]);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn a_connection_stays_with_its_worker_whatever_its_checks_name() {
+    let mut worlds = World::pair();
+    let mut elsewhere = Peer::new(Leg::Publisher(PublicationId(1)), 1, CM);
+    elsewhere.ice = credentials("1-elsewhere");
+    let path = Path {
+        remote: elsewhere.address,
+        via: Via::Tcp(TcpId(1)),
+    };
+    worlds[0].receive_one(&elsewhere.check(true), path);
+    assert!(worlds[0].engine.poll_parcel().is_none());
+    assert_eq!(worlds[0].engine.counters().rejected_checks, 1);
+    worlds[0].receive_one(&elsewhere.check(true), elsewhere.address);
+    assert!(worlds[0].engine.poll_parcel().is_some());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The media half from outside: real SRTP, invented time, no sockets but in `worker`.
+//! The media half from outside: real SRTP, invented time, no sockets but in `worker` and `tcp`.
 
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -17,5 +17,6 @@ mod sfu;
 mod simnet;
 mod simulcast;
 mod tap;
+mod tcp;
 mod worker;
 mod world;

@@ -18,6 +18,9 @@ use crate::world::{CM, Net, Peer, credentials, publication, subscription};
 /// More than two receive calls and one segmented message take.
 const BURST: u64 = 150;
 
+/// What a socket may buffer: more than is ever sent at once here.
+const BUFFER: usize = 1 << 20;
+
 /// Longest wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,7 +35,7 @@ struct Worker {
 impl Worker {
     fn start(count: usize) -> Self {
         let any = "127.0.0.1:0".parse().expect("an address");
-        let workers = BoundWorkers::bind(any, count).expect("a port");
+        let workers = BoundWorkers::bind(any, count, BUFFER).expect("a port");
         let certificate = Certificate::generate().expect("a certificate");
         let mut entropy = Entropy::from_seed(1);
         let (all, threads, events) = workers
@@ -125,6 +128,7 @@ async fn a_burst_goes_through_the_worker_from_socket_to_socket() {
     while received.len() < BURST as usize {
         let mut net = Net {
             sent: vec![(read(&to), subscriber.address)],
+            ..Net::default()
         };
         received.extend(subscriber.open(&mut net).0);
     }
@@ -206,6 +210,7 @@ async fn two_workers_share_a_port_and_a_publication() {
         while received < BURST as usize {
             let mut net = Net {
                 sent: vec![(read(socket), peer.address)],
+                ..Net::default()
             };
             received += peer.open(&mut net).0.len();
         }

@@ -15,6 +15,7 @@ use parlor::sfu::command::{
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::sfu::engine::Engine;
 use parlor::sfu::handshake::{HandshakeOutput, SrtpKeys};
+use parlor::sfu::path::{Path, Via};
 use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 use parlor::srtp::mac::MacQueue;
@@ -37,13 +38,16 @@ pub const CM: Profile = Profile::Aes128CmHmacSha1_80;
 #[derive(Debug, Default)]
 pub struct Net {
     pub sent: Vec<(Vec<u8>, SocketAddr)>,
+    /// The way that each of them took, also of those that were taken out of `sent`.
+    pub ways: Vec<Via>,
 }
 
 impl Transmit for Net {
     fn transmit(&mut self, slab: &SendSlab) {
-        let datagrams = slab.datagrams();
-        self.sent
-            .extend(datagrams.map(|(bytes, to)| (bytes.to_vec(), to.remote)));
+        for (bytes, to) in slab.datagrams() {
+            self.sent.push((bytes.to_vec(), to.remote));
+            self.ways.push(to.via);
+        }
     }
 }
 
@@ -278,7 +282,10 @@ impl World {
     }
 
     /// One batch of datagrams.
-    pub fn receive<'a>(&mut self, datagrams: impl IntoIterator<Item = (&'a [u8], SocketAddr)>) {
+    pub fn receive<'a, P>(&mut self, datagrams: impl IntoIterator<Item = (&'a [u8], P)>)
+    where
+        P: Into<Path>,
+    {
         self.slab.clear();
         for (bytes, from) in datagrams {
             self.slab.push(bytes, from);
@@ -288,7 +295,7 @@ impl World {
     }
 
     /// One datagram.
-    pub fn receive_one(&mut self, bytes: &[u8], from: SocketAddr) {
+    pub fn receive_one(&mut self, bytes: &[u8], from: impl Into<Path>) {
         self.receive([(bytes, from)]);
     }
 
