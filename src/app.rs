@@ -28,7 +28,6 @@ use crate::driver::webhook::{WebhookDriver, WebhookHandle};
 use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
-use crate::http::listener::HttpListener;
 use crate::http::rate::Rates;
 use crate::http::requests::Requests;
 use crate::http::serve::Connections;
