@@ -1,0 +1,76 @@
+// Networks that let no UDP through, with the unmodified official client: media goes over TCP.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { useCall } from "../browser/support/call.mjs";
+import { eventually } from "../browser/support/parlor.mjs";
+import { SERVER, SITE, addHost, network } from "./support/network.mjs";
+
+const NO_UDP = "table inet wall { chain out { type filter hook output priority 0; oifname net0 meta l4proto udp drop; } }";
+
+/** Ana and Ben in a call, both on the client. */
+async function two({ createSession, join, talk }) {
+  const sessionId = await createSession();
+  const ana = await join(sessionId, "ana");
+  const ben = await join(sessionId, "ben");
+  return { ana, ben, ...(await talk(ana, ben)) };
+}
+
+/** Where and how each of these pages sends to on its connections, each way once. */
+async function ways(...pages) {
+  const paths = (await Promise.all(pages.map((page) => page.call("paths")))).flat();
+  return [...new Set(paths.map(({ remote }) => `${remote.protocol} ${remote.address} ${remote.port}`))];
+}
+
+describe("a client whose network lets UDP through, and then does not", () => {
+  let client;
+  const call = useCall(network(() => {
+    const server = addHost("server", SERVER.v4);
+    client = addHost("client", "203.0.113.30");
+    return {
+      within: server.within,
+      http: `${SERVER.v4}:8080`,
+      media: `${SERVER.v4}:3478`,
+      site: SITE.v4,
+      browser: () => client.browser(),
+    };
+  }));
+
+  test("sends over UDP, goes on over TCP, and begins with it", async (t) => {
+    const { ana, ben, anas, bens } = await two(call);
+    assert.deepEqual(await ways(ana, ben), [`udp ${SERVER.v4} 3478`]);
+
+    const since = performance.now();
+    client.filter(NO_UDP);
+    const overTcp = [`tcp ${SERVER.v4} 8080`];
+    await eventually("another way", async () => (await ways(ana, ben)).join() === overTcp.join(), 60_000);
+    await Promise.all([ana.flowing(bens, undefined, 60_000), ben.flowing(anas, undefined, 60_000)]);
+    t.diagnostic(`media is back after ${Math.round(performance.now() - since)} ms`);
+    for (const page of [ana, ben]) assert.deepEqual(await page.events("streamDestroyed"), []);
+
+    const { ana: cleo, ben: dan } = await two(call);
+    assert.deepEqual(await ways(cleo, dan), overTcp);
+  });
+});
+
+describe("a server with several addresses, of which it announces the second", () => {
+  const second = "203.0.113.11";
+  const call = useCall(network(() => {
+    const server = addHost("server", SERVER.v4, second);
+    const client = addHost("client", "203.0.113.30");
+    return {
+      within: server.within,
+      http: `${SERVER.v4}:8080`,
+      media: "0.0.0.0:3478",
+      env: { PARLOR_MEDIA_ANNOUNCE: second, PARLOR_MEDIA_TCP: "false" },
+      site: SITE.v4,
+      browser: () => client.browser(),
+    };
+  }));
+
+  test("answers from the one that was asked", async () => {
+    const { ana, ben } = await two(call);
+    assert.deepEqual(await ways(ana, ben), [`udp ${second} 3478`]);
+  });
+});
