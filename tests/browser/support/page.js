@@ -109,6 +109,25 @@ const app = {
     const [videoSource] = canvas.captureStream(15).getVideoTracks();
     return app.publish({ videoSource, audioSource: null, ...properties });
   },
+  /** Publishes a picture of 1280x720 of which a part is noise, which takes many bits to send. */
+  publishNoise(properties) {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 1280, height: 720 });
+    const noise = new OffscreenCanvas(40, 22);
+    const [to, from] = [canvas, noise].map((each) => each.getContext("2d"));
+    const pixels = from.createImageData(40, 22);
+    const words = new Uint32Array(pixels.data.buffer);
+    to.fillStyle = "teal";
+    to.fillRect(0, 0, 1280, 720);
+    const draw = () => {
+      for (let i = 0; i < words.length; i += 1) words[i] = 0xff000000 | (Math.random() * 0x1000000);
+      from.putImageData(pixels, 0, 0);
+      to.drawImage(noise, 0, 0, 480, 264);
+    };
+    draw();
+    setInterval(draw, 66);
+    const [videoSource] = canvas.captureStream(15).getVideoTracks();
+    return app.publish({ videoSource, ...properties });
+  },
   /** Restarts ICE on every peer connection, as the client does after a change of network. */
   restartIce() {
     for (const peer of peers) if (peer.connectionState === "connected") peer.restartIce();
@@ -142,6 +161,7 @@ const app = {
   },
   setPreferredResolution: (streamId, resolution) =>
     subscribers.get(streamId).subscriber.setPreferredResolution(resolution),
+  setPreferredFrameRate: (streamId, rate) => subscribers.get(streamId).subscriber.setPreferredFrameRate(rate),
   subscribeToVideo: (streamId, on) => subscribers.get(streamId).subscriber.subscribeToVideo(on),
 
   /** What a subscriber has received so far; `picture` is a hash of what it shows now. */
@@ -158,6 +178,19 @@ const app = {
       width: video ? video.videoWidth : 0,
       picture: video && video.videoWidth ? picture(video) : null,
     };
+  },
+
+  /** All that a subscriber's statistics say about what arrives, as `{audio, video}`. */
+  inbound: async (streamId) => plain(await inbound(subscribers.get(streamId).subscriber)),
+
+  /** What the statistics say about each size of video that is sent, with the receiver's `report`. */
+  async sentVideo() {
+    const reports = await Promise.all(peers.map((peer) => peer.getStats()));
+    return reports.flatMap((stats) =>
+      [...stats.values()]
+        .filter(({ type, kind }) => type === "outbound-rtp" && kind === "video")
+        .map((sent) => ({ ...plain(sent), report: plain(stats.get(sent.remoteId)) })),
+    );
   },
 
   /** The ways that media takes, one for each connected peer connection: both its candidates. */

@@ -1,6 +1,5 @@
 // Keeps every peer connection, so that a test can see which way media goes. Where a page lacks a
 // codec (`lackedCodec`), an offer of video in nothing else is refused, as Safari does.
-// `mediaPorts`, from and to, leads media to where a test's link begins.
 globalThis.peers = [];
 globalThis.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...args) {
@@ -15,8 +14,6 @@ globalThis.RTCPeerConnection = class extends RTCPeerConnection {
     if (media.length > 0 && media.every((name) => name === globalThis.lackedCodec)) {
       return Promise.reject(new TypeError(`no decoder for ${globalThis.lackedCodec}`));
     }
-    const [from, to] = globalThis.mediaPorts ?? [];
-    const sdp = description.sdp.replaceAll(` ${from} typ host`, ` ${to} typ host`);
-    return super.setRemoteDescription({ type: description.type, sdp });
+    return super.setRemoteDescription(description);
   }
 };

@@ -1,6 +1,7 @@
 // Hosts in the world that `tests/net/world` makes, and what connects them.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import { startBrowser } from "../../browser/support/browser.mjs";
@@ -17,7 +18,7 @@ export const SERVER = { v4: "203.0.113.10", v6: "2001:db8::10" };
 /** Sites that browsers are to trust as if they had TLS: without it there are no cameras. */
 const TRUSTED = [`http://${HUB.v4}`, `http://[${HUB.v6}]`];
 
-const chromium = fileURLToPath(new URL("chromium", import.meta.url));
+const [chromium, wire] = ["chromium", "wire.py"].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 const run = (command, args, input) => execFileSync(command, args, { input, stdio: "pipe" });
 
 /** Makes `build` begin with no hosts, whatever ran before. */
@@ -65,12 +66,24 @@ class Host {
     run(command, rest, `flush ruleset\n${rules}`);
   }
 
-  /** A browser on this host. */
-  browser() {
+  /** Lets nothing leave but what one of these says, as in `tcp dport 443`. */
+  allowOnly(...rules) {
+    this.filter(`
+      table inet wall {
+        chain out {
+          type filter hook output priority filter; policy drop;
+          oifname lo accept
+          ${rules.map((rule) => `${rule} accept`).join("\n")}
+        }
+      }`);
+  }
+
+  /** A browser on this host, with further flags. */
+  browser(flags = []) {
     return startBrowser({
       executablePath: chromium,
       env: { ...process.env, HOST: this.name },
-      args: [`--unsafely-treat-insecure-origin-as-secure=${TRUSTED}`],
+      args: [`--unsafely-treat-insecure-origin-as-secure=${TRUSTED}`, ...flags],
     });
   }
 }
@@ -112,4 +125,23 @@ export function addHostBehind(router, name, address, ports = []) {
       chain out { type nat hook postrouting priority srcnat; oifname net0 masquerade; }
     }`);
   return host;
+}
+
+/** A host at the end of a line, which is a perfect one at first. */
+export function addHostAfar(name) {
+  const host = new Host(name);
+  const child = spawn("python3", [wire, name, "198.51.100.1", "198.51.100.2"], { stdio: ["pipe", "pipe", "inherit"] });
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const ready = answers.next();
+  return Object.assign(host, {
+    /** Sets what the line is like (wire.py); returns what it did since that was last set. */
+    async line(to) {
+      await ready;
+      child.stdin.write(`${JSON.stringify(to)}\n`);
+      const { value, done } = await answers.next();
+      if (done) throw new Error("the line is broken");
+      return JSON.parse(value);
+    },
+    unplug: () => child.stdin.end(),
+  });
 }

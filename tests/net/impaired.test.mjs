@@ -1,0 +1,180 @@
+// Calls over a line with little room, delay or losses, with the unmodified official client. What is
+// asserted is what becomes of a call. How long it took is only told: it depends on the machine.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+
+import { useCall } from "../browser/support/call.mjs";
+import { eventually } from "../browser/support/parlor.mjs";
+import { SERVER, SITE, addHost, addHostAfar, network } from "./support/network.mjs";
+
+const MBIT = 1_000_000;
+let afar;
+let browser;
+const call = useCall(
+  network(() => {
+    const server = addHost("server", SERVER.v4);
+    const near = addHost("near", "203.0.113.30");
+    afar = addHostAfar("afar");
+    return {
+      within: server.within,
+      http: `${SERVER.v4}:8080`,
+      media: `${SERVER.v4}:3478`,
+      site: SITE.v4,
+      browser: () => near.browser(),
+    };
+  }),
+);
+
+before(async () => {
+  browser = await afar.browser();
+});
+
+afterEach(() => afar.line({}));
+
+after(async () => {
+  await browser?.close();
+  afar.unplug();
+});
+
+/** Ana is near the server, Ben is at the other end of the line. */
+async function pair() {
+  const sessionId = await call.createSession();
+  const ana = await call.join(sessionId, "ana");
+  const ben = await call.join(sessionId, "ben", "publisher", { browser });
+  return [ana, ben];
+}
+
+/** A picture that publishers send in three sizes. */
+const large = { resolution: "1280x720", frameRate: 15 };
+
+/** Waits until the picture is as wide as wanted; returns the milliseconds that took. */
+async function width(page, stream, what, fits, ms = 60_000) {
+  const begin = performance.now();
+  await eventually(`a picture ${what}`, async () => fits((await page.call("received", stream)).width), ms);
+  return Math.round(performance.now() - begin);
+}
+
+/** What a subscriber got between two looks at its statistics, in words and as a share of sound. */
+function between(before, now) {
+  const since = (kind, name) => now[kind][name] - before[kind][name];
+  const concealed = since("audio", "concealedSamples") / since("audio", "totalSamplesReceived");
+  const kbits = (8 * since("video", "bytesReceived")) / since("video", "timestamp");
+  const text = [
+    `video of ${kbits.toFixed()} kbit/s`,
+    `${(100 * concealed).toFixed(2)} % of the sound made up`,
+    `${since("audio", "packetsLost")} packets of it lost`,
+    `${since("video", "framesDecoded")} frames`,
+    `${since("video", "freezeCount")} freezes of ${since("video", "totalFreezesDuration").toFixed(2)} s in all`,
+  ].join(", ");
+  return { concealed, text };
+}
+
+test("all sizes of a publisher arrive, and a subscriber gets the one that it asks for", async () => {
+  const [ana, ben] = await pair();
+  const stream = await ben.publish(large);
+  await ana.subscribe(stream);
+  for (const wide of [1280, 320, 640]) {
+    await ana.call("setPreferredResolution", stream, { width: wide, height: (wide * 9) / 16 });
+    await width(ana, stream, `${wide} wide`, (width) => width === wide);
+  }
+  // What the server reports of each size comes back in the publisher's statistics.
+  const sent = await eventually("reports of every size", async () => {
+    const sent = await ben.call("sentVideo");
+    return sent.length === 3 && sent.every(({ report }) => report) && sent;
+  });
+  for (const { report } of sent) assert.equal(report.packetsLost, 0);
+});
+
+test("a subscriber gets the frame rate that it asks for", async (t) => {
+  const [ana, ben] = await pair();
+  const stream = await ana.publish({ ...large, resolution: "640x480", frameRate: 30 });
+  await ben.subscribe(stream);
+  await ben.flowing(stream);
+  const share = async () => {
+    const count = async () => [
+      Math.max(...(await ana.call("sentVideo")).map(({ framesEncoded }) => framesEncoded)),
+      (await ben.call("received", stream)).frames,
+    ];
+    const [sent, got] = await count();
+    return eventually("a hundred frames", async () => {
+      const [sentNow, gotNow] = await count();
+      return sentNow - sent >= 100 && (gotNow - got) / (sentNow - sent);
+    });
+  };
+  const all = await share();
+  await ben.call("setPreferredFrameRate", stream, 8);
+  const few = await eventually("fewer frames", async () => {
+    const few = await share();
+    return few < 0.6 && few;
+  }, 40_000);
+  await ben.call("setPreferredFrameRate", stream, 30);
+  const again = await eventually("all frames again", async () => {
+    const again = await share();
+    return again > 0.8 && again;
+  }, 40_000);
+  t.diagnostic(`of the frames that were encoded, ${all.toFixed(2)}, then ${few.toFixed(2)}, then ${again.toFixed(2)}`);
+});
+
+test("where 3 Mbit/s become 500 kbit/s, a smaller picture comes, and the large one comes back", async (t) => {
+  const room = (rate) => ({ down: { rate, delay: 0.025 }, up: { delay: 0.025 } });
+  const [ana, ben] = await pair();
+  await afar.line(room(3 * MBIT));
+  assert.equal(await ana.call("publishNoise"), null);
+  const stream = await ana.call("streamId");
+  await ben.subscribe(stream);
+  await width(ben, stream, "at least 960 wide", (width) => width >= 960);
+  const begin = await ben.call("inbound", stream);
+  await eventually("a few seconds of it", async () => (await ben.call("inbound", stream)).video.framesDecoded > begin.video.framesDecoded + 60);
+
+  const before = await ben.call("inbound", stream);
+  await afar.line(room(MBIT / 2));
+  const smaller = await width(ben, stream, "of a smaller size", (width) => width > 0 && width < 960);
+  // As long as it takes to see that it stays so.
+  await new Promise((resolve) => setTimeout(resolve, 10_000));
+  await ben.flowing(stream);
+  const meanwhile = between(before, await ben.call("inbound", stream)).text;
+  assert.ok((await ben.call("received", stream)).width < 960);
+
+  const { down } = await afar.line(room(3 * MBIT));
+  const larger = await width(ben, stream, "at least 960 wide again", (width) => width >= 960);
+  await ben.flowing(stream);
+  assert.deepEqual(await ben.events("videoDisabled"), []);
+  t.diagnostic(`at first ${between(begin, before).text}`);
+  t.diagnostic(`smaller after ${smaller} ms, large again after ${larger} ms`);
+  t.diagnostic(`meanwhile ${meanwhile}, ${down.dropped} packets dropped at the bottleneck`);
+});
+
+test("a call goes on with 5 % loss and 50 ms of delay each way", async (t) => {
+  const [ana, ben] = await pair();
+  await afar.line({ down: { delay: 0.05 }, up: { delay: 0.05 } });
+  const { anas, bens } = await call.talk(ana, ben);
+  const look = () => Promise.all([ben.call("inbound", anas), ana.call("inbound", bens)]);
+  const before = await look();
+  await afar.line({ down: { delay: 0.05, loss: 0.05 }, up: { delay: 0.05, loss: 0.05 } });
+  await new Promise((resolve) => setTimeout(resolve, 30_000));
+  const now = await look();
+  await Promise.all([ben.flowing(anas), ana.flowing(bens)]);
+  for (const [index, way] of ["towards the subscriber", "from the publisher"].entries()) {
+    const got = between(before[index], now[index]);
+    t.diagnostic(`${way}: ${got.text}`);
+    assert.ok(got.concealed < 0.05, `${way}: ${got.text}`);
+  }
+});
+
+test("where only the audio fits, video is announced to stop, stops, and comes back", async () => {
+  const [ana, ben] = await pair();
+  const stream = await ana.publish();
+  await ben.subscribe(stream);
+  await ben.flowing(stream);
+
+  await afar.line({ down: { rate: 60_000 } });
+  await ben.event("videoDisableWarning", { id: stream }, 30_000);
+  await ben.event("videoDisabled", { id: stream, reason: "quality" }, 30_000);
+  await ben.flowing(stream, ["audio"]);
+
+  await afar.line({});
+  await ben.event("videoEnabled", { id: stream, reason: "quality" }, 40_000);
+  await ben.flowing(stream);
+  assert.deepEqual(await ben.events("subscriber:destroyed"), []);
+});
