@@ -158,7 +158,7 @@ test("a call goes on with 5 % loss and 50 ms of delay each way", async (t) => {
   for (const [index, way] of ["towards the subscriber", "from the publisher"].entries()) {
     const got = between(before[index], now[index]);
     t.diagnostic(`${way}: ${got.text}`);
-    assert.ok(got.concealed < 0.05, `${way}: ${got.text}`);
+    assert.ok(got.concealed < 0.03, `${way}: ${got.text}`);
   }
 });
 
