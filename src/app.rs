@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use self::reach::{Listeners, Ports};
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::driver::admission::Admissions;
+use crate::driver::closing;
 use crate::driver::hub::{HubDriver, HubHandle};
 use crate::driver::turn::MediaPlace;
 use crate::driver::webhook::{WebhookDriver, WebhookHandle};
@@ -59,6 +61,7 @@ pub struct App {
     websockets: ws::Endpoint,
     hub: (HubHandle, JoinHandle<()>),
     webhooks: (WebhookHandle, JoinHandle<()>),
+    closing: AbortOnDropHandle<()>,
     media: (WorkersHandle, Workers),
     turn: Option<TurnService>,
 }
@@ -119,6 +122,9 @@ impl App {
         );
         let hub_task = tokio::spawn(driver.revoking(turn.handle()).run());
 
+        let closing = tokio::spawn(closing::follow(db.clone(), hub.clone()));
+        let closing = AbortOnDropHandle::new(closing);
+
         let websockets = ws::Endpoint::new(hub.clone(), config.limits.frame);
         let draining = CancellationToken::new();
         let connections = Connections::new(&config.http);
@@ -161,6 +167,7 @@ impl App {
             websockets,
             hub: (hub, hub_task),
             webhooks: (webhooks, webhook_task),
+            closing,
             media: (media, media_threads),
             turn: turn.service,
         })
@@ -262,6 +269,7 @@ impl App {
     async fn take_down(self) {
         self.stop_accepting.cancel();
         drop(self.ports);
+        drop(self.closing);
         let (hub, hub_task) = self.hub;
         hub.shutdown().await;
         report(hub_task.await, "The hub");

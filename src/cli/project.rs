@@ -45,8 +45,8 @@ enum ProjectCommand {
         /// Its API key.
         key: String,
     },
-    /// Refuse REST calls and new clients. Whoever is connected stays: to put clients out, suspend
-    /// over REST.
+    /// Refuse REST calls and new clients. Running servers put out whoever is connected, within
+    /// seconds.
     Suspend {
         /// Its API key.
         key: String,
@@ -56,7 +56,8 @@ enum ProjectCommand {
         /// Its API key.
         key: String,
     },
-    /// Delete a project for good, and its sessions with it. Whoever is connected stays.
+    /// Delete a project for good, and its sessions with it. Running servers put out whoever is
+    /// connected, within seconds.
     Delete {
         /// Its API key.
         key: String,

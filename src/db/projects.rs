@@ -1,6 +1,8 @@
 //! Projects. A deleted one keeps its row, so that its key is never handed out again, but is not
 //! found any more.
 
+use std::collections::BTreeSet;
+
 use super::{Db, DbError};
 use crate::model::id::ProjectId;
 use crate::model::project::{OldSecret, Project, ProjectStatus};
@@ -9,6 +11,18 @@ use crate::model::project::{OldSecret, Project, ProjectStatus};
 #[derive(Debug, Clone, Copy)]
 pub struct Projects<'a> {
     pub(super) db: &'a Db,
+}
+
+/// The query for the projects that `$condition` names.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, name, secret, old_secret, old_secret_until, status, max_connections,
+                video_codecs, created_at
+            FROM projects ",
+            $condition
+        )
+    };
 }
 
 impl Projects<'_> {
@@ -32,9 +46,7 @@ impl Projects<'_> {
 
     /// The project with this key.
     pub async fn find(&self, id: ProjectId) -> Result<Option<Project>, DbError> {
-        let sql = "SELECT id, name, secret, old_secret, old_secret_until, status,
-                max_connections, video_codecs, created_at
-            FROM projects WHERE id = $1 AND status <> 'DELETED'";
+        let sql = select!("WHERE id = $1 AND status <> 'DELETED'");
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.get())
             .fetch_optional(&self.db.reader)
@@ -44,11 +56,17 @@ impl Projects<'_> {
 
     /// All projects, oldest first.
     pub async fn list(&self) -> Result<Vec<Project>, DbError> {
-        let sql = "SELECT id, name, secret, old_secret, old_secret_until, status,
-                max_connections, video_codecs, created_at
-            FROM projects WHERE status <> 'DELETED' ORDER BY created_at, id";
+        let sql = select!("WHERE status <> 'DELETED' ORDER BY created_at, id");
         let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.db.reader).await?;
         rows.into_iter().map(Project::try_from).collect()
+    }
+
+    /// Those that may not be used: suspended or deleted.
+    pub async fn closed(&self) -> Result<BTreeSet<ProjectId>, DbError> {
+        let sql = "SELECT id FROM projects WHERE status <> 'ACTIVE'";
+        let keys: Vec<i32> = sqlx::query_scalar(sql).fetch_all(&self.db.reader).await?;
+        let key = |key| ProjectId::new(key).ok_or(DbError::Corrupt("API key"));
+        keys.into_iter().map(key).collect()
     }
 
     /// Suspends or resumes a project. Whether there is one.

@@ -18,6 +18,18 @@ pub struct SessionsOf<'a> {
     project: ProjectId,
 }
 
+/// The query for the sessions that `$condition` names.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, project_id, media_mode, archive_mode, archive_name, archive_resolution,
+                location, CAST(e2ee AS INTEGER) AS e2ee, max_connections, video_codecs, created_at
+            FROM sessions ",
+            $condition
+        )
+    };
+}
+
 impl<'a> Sessions<'a> {
     /// Those of one project.
     pub fn of(self, project: ProjectId) -> SessionsOf<'a> {
@@ -52,10 +64,7 @@ impl<'a> Sessions<'a> {
     /// The session with this id, whoever's it is: for clients, who name a session before it is
     /// known whose token they will show.
     pub async fn find_any(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
-        let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, CAST(e2ee AS INTEGER) AS e2ee, max_connections,
-                video_codecs, created_at
-            FROM sessions WHERE id = $1";
+        let sql = select!("WHERE id = $1");
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(id.as_str())
             .fetch_optional(&self.db.reader)
@@ -67,10 +76,7 @@ impl<'a> Sessions<'a> {
 impl SessionsOf<'_> {
     /// This project's session with this id; another project's does not exist.
     pub async fn find(&self, id: &SessionId) -> Result<Option<Session>, DbError> {
-        let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, CAST(e2ee AS INTEGER) AS e2ee, max_connections,
-                video_codecs, created_at
-            FROM sessions WHERE project_id = $1 AND id = $2";
+        let sql = select!("WHERE project_id = $1 AND id = $2");
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(self.project.get())
             .bind(id.as_str())
@@ -78,15 +84,10 @@ impl SessionsOf<'_> {
             .await?;
         row.map(Session::try_from).transpose()
     }
-}
 
-impl SessionsOf<'_> {
     /// This project's newest sessions, newest first.
     pub async fn newest(&self, limit: u32) -> Result<Vec<Session>, DbError> {
-        let sql = "SELECT id, project_id, media_mode, archive_mode, archive_name,
-                archive_resolution, location, CAST(e2ee AS INTEGER) AS e2ee, max_connections,
-                video_codecs, created_at
-            FROM sessions WHERE project_id = $1 ORDER BY created_at DESC, id LIMIT $2";
+        let sql = select!("WHERE project_id = $1 ORDER BY created_at DESC, id LIMIT $2");
         let rows: Vec<Row> = sqlx::query_as(sql)
             .bind(self.project.get())
             .bind(i64::from(limit))

@@ -3,7 +3,7 @@
 //! Everything that happens to live sessions passes through here, one input at a time: the hub
 //! decides, its effects are carried out, and only then comes the next input.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -64,7 +64,7 @@ enum Input {
         reply: oneshot::Sender<Result<Answer, CallError>>,
     },
     EndSessions {
-        project: ProjectId,
+        projects: BTreeSet<ProjectId>,
     },
     Snapshot {
         reply: oneshot::Sender<Snapshot>,
@@ -123,9 +123,9 @@ impl HubHandle {
         Ok(answer.await.map_err(|_| HubStopped)??)
     }
 
-    /// Puts everybody out of all sessions of a project.
-    pub async fn end_sessions(&self, project: ProjectId) -> Result<(), HubStopped> {
-        let input = Input::EndSessions { project };
+    /// Puts everybody out of all sessions of these projects.
+    pub async fn end_sessions(&self, projects: BTreeSet<ProjectId>) -> Result<(), HubStopped> {
+        let input = Input::EndSessions { projects };
         self.mailbox.send(input).await.map_err(|_| HubStopped)
     }
 
@@ -323,7 +323,7 @@ impl HubDriver {
                 // Whoever asked may have gone; what was asked is done all the same.
                 let _ = reply.send(answer);
             }
-            Input::EndSessions { project } => self.hub.end_sessions(project, now),
+            Input::EndSessions { projects } => self.hub.end_sessions(&projects, now),
             Input::Snapshot { reply } => {
                 // Whoever asked may have given up.
                 let _ = reply.send(self.hub.snapshot());

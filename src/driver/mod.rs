@@ -3,6 +3,7 @@
 //! Every driver looks alike: one input, then everything that the machine wants done, then wait.
 
 pub mod admission;
+pub mod closing;
 pub mod dtls;
 pub mod hub;
 pub mod ice;

@@ -171,7 +171,7 @@ async fn expect(state: &AppState, key: ProjectId) -> Result<Project, ApiError> {
 
 /// Puts everybody out of all the project's sessions.
 async fn end_sessions(state: &AppState, key: ProjectId) -> Result<(), ApiError> {
-    let ended = state.hub.end_sessions(key).await;
+    let ended = state.hub.end_sessions([key].into()).await;
     ended.map_err(|stopped| ApiError::Unavailable(stopped.into()))
 }
 

@@ -1,5 +1,6 @@
 //! Leaving, by whatever way (`protocol/signaling.md`, 4.4 and 7).
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Hub;
@@ -63,11 +64,11 @@ impl Hub {
         self.links.advance(link, Stage::Ended(now), &self.config);
     }
 
-    /// Puts everybody out of all sessions of a project that may not be used any longer.
-    pub fn end_sessions(&mut self, project: ProjectId, now: Instant) {
+    /// Puts everybody out of all sessions of projects that may not be used any longer.
+    pub fn end_sessions(&mut self, projects: &BTreeSet<ProjectId>, now: Instant) {
         let live = self.live.iter();
         let sessions: Vec<_> = live
-            .filter(|(id, _)| id.project() == Some(project))
+            .filter(|(id, _)| id.project().is_some_and(|of| projects.contains(&of)))
             .map(|(_, key)| *key)
             .collect();
         for key in sessions {
