@@ -5,6 +5,7 @@ mod account;
 mod project;
 mod session;
 mod token;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use project::ProjectArgs;
 use session::SessionArgs;
 use token::TokenCommand;
+use webhook::WebhookArgs;
 
 use crate::app::App;
 use crate::clock::Clock;
@@ -53,6 +55,8 @@ enum Command {
     Project(ProjectArgs),
     /// See what goes on in sessions, and end it.
     Session(SessionArgs),
+    /// See what back ends have yet to be told, and have it told again.
+    Webhook(WebhookArgs),
     /// Make client tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -143,6 +147,10 @@ impl Cli {
                 runtime()?.block_on(args.run(&config))
             }
             Command::Session(args) => {
+                let config = self.settings.load_for_store()?;
+                runtime()?.block_on(args.run(&config))
+            }
+            Command::Webhook(args) => {
                 let config = self.settings.load_for_store()?;
                 runtime()?.block_on(args.run(&config))
             }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::WebhookConfig;
-use crate::db::webhooks::{DueWebhook, NewWebhook};
+use crate::db::webhooks::{Claim, DueWebhook, NewWebhook, next_position};
 use crate::db::{Db, DbError};
 use crate::entropy::Entropy;
 use crate::hub::effect::Notice;
@@ -45,6 +45,14 @@ const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long it is remembered what could not be told, in milliseconds.
 const FAILED_RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// How long a webhook stays claimed beyond the time that its request may take: the store has to be
+/// told what became of it, and the clocks of several servers are not the same.
+const CLAIM_MARGIN: Duration = Duration::from_secs(5);
+
+/// How often to look for what others have left in the store: a server that has ended, the command
+/// line. What has been due for less than that is still theirs.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Names the webhook: the same however often it is sent.
 const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -127,12 +135,14 @@ pub struct WebhookDriver {
 struct Sender {
     db: Db,
     outbound: Outbound,
+    /// How long a webhook is claimed, in milliseconds.
+    claim_ms: i64,
     clock: Clock,
     totals: Arc<Totals>,
 }
 
 impl WebhookDriver {
-    /// Reads what is due from an earlier run; sends nothing before [`Self::run`].
+    /// Forgets what is too old; sends nothing before [`Self::run`].
     pub async fn new(
         db: Db,
         (config, clock): (WebhookConfig, Clock),
@@ -141,10 +151,6 @@ impl WebhookDriver {
         let expired = clock.unix_ms() - FAILED_RETENTION_MS;
         db.webhooks().forget_failed(expired).await?;
         let last_position = db.webhooks().last_position().await?;
-        let mut schedule = Schedule::new(entropy.fork());
-        for (lane, due) in db.webhooks().lanes().await? {
-            schedule.handle_queued(lane, due);
-        }
         let (queue, receiver) = mpsc::channel(QUEUE_LEN);
         let handle = WebhookHandle {
             queue,
@@ -155,12 +161,13 @@ impl WebhookDriver {
             sender: Sender {
                 db,
                 outbound: Outbound::new(config.addresses.clone(), config.patience),
+                claim_ms: millis(config.patience.total + CLAIM_MARGIN),
                 clock,
                 totals: Arc::clone(&handle.totals),
             },
             config,
             entropy: entropy.fork(),
-            schedule,
+            schedule: Schedule::new(entropy.fork()),
             queue: receiver,
             stop: handle.stop.clone(),
             last_position,
@@ -172,6 +179,10 @@ impl WebhookDriver {
     /// Runs until [`WebhookHandle::stop`].
     pub async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
+        // What was left by an earlier run.
+        self.look(Duration::ZERO).await;
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_attempts();
             let now = self.sender.clock.unix_ms();
@@ -179,6 +190,7 @@ impl WebhookDriver {
             tokio::select! {
                 _ = self.queue.recv_many(&mut batch, BATCH) => self.store(&mut batch).await,
                 Some(ended) = self.attempts.join_next() => self.end_attempt(ended),
+                _ = looks.tick() => self.look(LOOK_INTERVAL).await,
                 () = sleep_ms(pause) => {}
                 () = self.stop.clone().cancelled_owned() => break,
             }
@@ -190,6 +202,19 @@ impl WebhookDriver {
         let attempts = async { while self.attempts.join_next().await.is_some() {} };
         // Those that are left behind are made again after the next start.
         let _ = timeout(LAST_PATIENCE, attempts).await;
+    }
+
+    /// Takes up what has been due for so long, whoever put it into the store.
+    async fn look(&mut self, for_so_long: Duration) {
+        let before = self.sender.clock.unix_ms() - millis(for_so_long);
+        match self.sender.db.webhooks().lanes().await {
+            Ok(lanes) => {
+                for (lane, due) in lanes.into_iter().filter(|(_, due)| *due <= before) {
+                    self.schedule.handle_found(lane, due);
+                }
+            }
+            Err(error) => warn!(%error, "Cannot see which webhooks are due"),
+        }
     }
 
     fn start_attempts(&mut self) {
@@ -258,6 +283,7 @@ impl WebhookDriver {
             callbacks.insert(project, list);
         }
         let mut webhooks = Vec::new();
+        let now = self.sender.clock.unix_ms();
         for (notice, at_ms) in batch {
             let event = Event::of(notice, *at_ms);
             let mut targets: BTreeMap<&TargetUrl, Option<Uuid>> = BTreeMap::new();
@@ -267,7 +293,7 @@ impl WebhookDriver {
                 targets.entry(&callback.url).or_insert(Some(callback.id));
             }
             for (url, callback) in targets {
-                self.last_position += 1;
+                self.last_position = next_position(self.last_position, now);
                 webhooks.push(NewWebhook {
                     id: self.entropy.uuid(),
                     position: self.last_position,
@@ -327,9 +353,12 @@ impl Sender {
     /// Sends the first webhook of a lane and stores what became of it.
     async fn attempt(&self, attempt: &Attempt) -> Outcome {
         let store = self.db.webhooks();
-        let due = match store.first(&attempt.lane).await {
-            Ok(Some(due)) => due,
-            Ok(None) => return Outcome::Empty,
+        let now = self.clock.unix_ms();
+        let claim = store.claim(&attempt.lane, now, now + self.claim_ms);
+        let due = match claim.await {
+            Ok(Claim::Due(due)) => due,
+            Ok(Claim::NotBefore(at)) => return Outcome::NotBefore(at),
+            Ok(Claim::Empty) => return Outcome::Empty,
             Err(error) => return postponed(&error),
         };
         let sent = self.send(&attempt.lane, &due).await;
@@ -393,6 +422,10 @@ fn postponed(error: &DbError) -> Outcome {
 
 fn count(total: &AtomicU64, more: usize) {
     total.fetch_add(more as u64, Ordering::Relaxed);
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn sleep_ms(pause: Option<i64>) {

@@ -14,7 +14,7 @@ use super::values::{Paging, invalid};
 use super::{AppState, SharedEntropy};
 use crate::clock::Clock;
 use crate::db::callbacks::Callback;
-use crate::db::webhooks::StoredWebhook;
+use crate::db::webhooks::{Filter, StoredWebhook};
 use crate::db::{Db, DbError};
 use crate::webhook::event::Topic;
 use crate::webhook::target::TargetUrl;
@@ -158,9 +158,13 @@ pub async fn owed(
     Query(paging): Query<Paging>,
 ) -> Result<axum::Json<Owed>, ApiError> {
     let tally = db.webhooks().tally(project.id).await?;
+    let of_project = Filter {
+        project: Some(project.id),
+        ..Filter::default()
+    };
     let items = db
         .webhooks()
-        .page(project.id, paging.offset.into(), paging.count().into())
+        .page(of_project, paging.offset.into(), paging.count().into())
         .await?;
     Ok(axum::Json(Owed {
         pending: tally.pending,

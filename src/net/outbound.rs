@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +44,15 @@ pub struct Patience {
     pub total: Duration,
 }
 
+/// Finds the addresses of a host's name and port.
+type Resolve = dyn Fn(String, u16) -> Resolving + Send + Sync;
+
+type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
 /// Makes requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbound {
+    resolve: Arc<Resolve>,
     policy: Arc<AddressPolicy>,
     tls: TlsConnector,
     patience: Patience,
@@ -97,6 +104,7 @@ impl Outbound {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self {
+            resolve: Arc::new(|name, port| Box::pin(by_system(name, port))),
             policy: Arc::new(policy),
             tls: TlsConnector::from(Arc::new(tls)),
             patience,
@@ -132,7 +140,7 @@ impl Outbound {
 
     /// Resolves once and connects to what was checked.
     async fn connect(&self, url: &Url) -> Result<TcpStream, OutboundError> {
-        let addresses = resolve(url).await?;
+        let addresses = self.resolve(url).await?;
         self.check(&addresses)?;
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in addresses {
@@ -142,6 +150,19 @@ impl Outbound {
             }
         }
         Err(OutboundError::Connect(last))
+    }
+
+    async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>, OutboundError> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        match url.host() {
+            Some(url::Host::Ipv4(address)) => Ok(vec![SocketAddr::new(address.into(), port)]),
+            Some(url::Host::Ipv6(address)) => Ok(vec![SocketAddr::new(address.into(), port)]),
+            Some(url::Host::Domain(name)) => {
+                let found = (self.resolve)(name.to_owned(), port).await;
+                found.map_err(OutboundError::Resolve)
+            }
+            None => Err(OutboundError::Forbidden),
+        }
     }
 
     /// All addresses of a host have to be permitted: a name that has both kinds is up to no good.
@@ -157,17 +178,8 @@ impl Outbound {
     }
 }
 
-async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, OutboundError> {
-    let port = url.port_or_known_default().unwrap_or_default();
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => Ok(vec![SocketAddr::new(address.into(), port)]),
-        Some(url::Host::Ipv6(address)) => Ok(vec![SocketAddr::new(address.into(), port)]),
-        Some(url::Host::Domain(name)) => {
-            let found = lookup_host((name, port)).await;
-            Ok(found.map_err(OutboundError::Resolve)?.collect())
-        }
-        None => Err(OutboundError::Forbidden),
-    }
+async fn by_system(name: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(lookup_host((name, port)).await?.collect())
 }
 
 fn request(url: &Url, headers: &[(HeaderName, HeaderValue)], body: Bytes) -> Request<Full<Bytes>> {
@@ -212,5 +224,87 @@ where
     tokio::select! {
         answer = answering => answer.map_err(OutboundError::Http),
         Err(error) = connection => Err(OutboundError::Http(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        connect: Duration::from_secs(10),
+        total: Duration::from_secs(10),
+    };
+
+    /// Posts to a host that has these addresses when it is looked up for the first time, and those
+    /// of this machine from then on. The result, and how often it was looked up.
+    async fn post(
+        policy: AddressPolicy,
+        port: u16,
+        addresses: &[&str],
+    ) -> (Result<StatusCode, OutboundError>, usize) {
+        let first: Vec<_> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let resolve = move |name: String, port| -> Resolving {
+            assert_eq!(name, "hooks.example.com");
+            let addresses = match count.fetch_add(1, Ordering::Relaxed) {
+                0 => first.clone(),
+                _ => vec![[127, 0, 0, 1].into()],
+            };
+            let at = move |ip| SocketAddr::new(ip, port);
+            Box::pin(async move { Ok(addresses.into_iter().map(at).collect()) })
+        };
+        let outbound = Outbound {
+            resolve: Arc::new(resolve),
+            ..Outbound::new(policy, PATIENCE)
+        };
+        let target = format!("http://hooks.example.com:{port}/").parse().unwrap();
+        let posted = outbound.post(&target, &[], Bytes::new()).await;
+        (posted, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_name_is_refused_if_any_of_its_addresses_is() {
+        for addresses in [
+            &["10.0.0.1"][..],
+            &["169.254.169.254"],
+            &["::1"],
+            &["1.1.1.1", "127.0.0.1"],
+            &["2606:4700::1111", "::ffff:192.168.1.1"],
+        ] {
+            let (posted, asked) = post(AddressPolicy::default(), 80, addresses).await;
+            assert!(
+                matches!(posted, Err(OutboundError::Forbidden)),
+                "{posted:?}"
+            );
+            assert_eq!(asked, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_connection_goes_to_the_address_that_was_checked() {
+        // Here only; whoever looks the name up again is sent to 127.0.0.1.
+        let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let receiver = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).await.unwrap();
+            let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            String::from_utf8_lossy(&head[..read]).into_owned()
+        });
+        let policy = AddressPolicy::new(vec!["127.0.0.2/32".parse().unwrap()]);
+        let (posted, asked) = post(policy, port, &["127.0.0.2"]).await;
+        assert_eq!((posted.unwrap(), asked), (StatusCode::NO_CONTENT, 1));
+        let head = receiver.await.unwrap();
+        let host = format!("host: hooks.example.com:{port}\r\n");
+        assert!(head.contains(&host), "{head}");
     }
 }

@@ -58,6 +58,8 @@ pub enum Outcome {
     Delivered,
     /// There was nothing to send.
     Empty,
+    /// There is nothing to send before this time.
+    NotBefore(i64),
     /// It has not; try again at this time.
     Failed(i64),
     /// It has not, and will not be tried again; the next one may follow.
@@ -104,6 +106,20 @@ impl Schedule {
         }
     }
 
+    /// The store says that the first event of this lane is due since then, whoever put it there.
+    pub fn handle_found(&mut self, lane: Lane, due_ms: i64) {
+        let key = (lane.project, lane.url.clone());
+        if let Some(receiver) = self.receivers.get_mut(&key)
+            && let Some(known) = receiver.waiting.get(&lane.session)
+            && due_ms < *known
+        {
+            receiver.due.remove(&(*known, lane.session.clone()));
+            receiver.wait(lane.session, due_ms);
+            return;
+        }
+        self.handle_queued(lane, due_ms);
+    }
+
     /// The next attempt to make now, if any; its outcome must be told.
     pub fn poll_attempt(&mut self, now_ms: i64) -> Option<Attempt> {
         let (project, url) = {
@@ -141,12 +157,12 @@ impl Schedule {
         match outcome {
             Outcome::Delivered => receiver.failing = false,
             Outcome::Failed(_) | Outcome::GivenUp => receiver.failing = true,
-            Outcome::Empty | Outcome::Postponed => {}
+            Outcome::Empty | Outcome::NotBefore(_) | Outcome::Postponed => {}
         }
         let due = match outcome {
             Outcome::Delivered | Outcome::GivenUp => Some(now_ms),
             Outcome::Empty => more.then_some(now_ms),
-            Outcome::Failed(at) => Some(at),
+            Outcome::Failed(at) | Outcome::NotBefore(at) => Some(at),
             Outcome::Postponed => Some(now_ms + STORE_PAUSE_MS),
         };
         if let Some(due) = due {
@@ -245,6 +261,23 @@ mod tests {
         assert_eq!(started(&mut schedule, 7), std::slice::from_ref(&lane));
         schedule.handle_outcome(&lane, Outcome::Empty, 8);
         assert_eq!(schedule.poll_timeout(), None);
+        assert!(schedule.receivers.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn what_the_store_says_brings_a_session_forward() {
+        let mut schedule = schedule();
+        let lane = lane(1, "https://a", "s");
+        schedule.handle_queued(lane.clone(), 0);
+        started(&mut schedule, 0);
+        // Somebody else has it.
+        schedule.handle_outcome(&lane, Outcome::NotBefore(1000), 5);
+        assert_eq!(schedule.poll_timeout(), Some(1000));
+        schedule.handle_found(lane.clone(), 2000);
+        assert_eq!(schedule.poll_timeout(), Some(1000));
+        schedule.handle_found(lane.clone(), 10);
+        assert_eq!(started(&mut schedule, 10), std::slice::from_ref(&lane));
+        schedule.handle_outcome(&lane, Outcome::Empty, 20);
         assert!(schedule.receivers.is_empty(), "nothing is left behind");
     }
 

@@ -1,21 +1,29 @@
 // What a back end does in a live session with the official Node SDK, and what its clients see of it.
 
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHash, createHmac, randomUUID } from "node:crypto";
+import { createServer } from "node:http";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { promisify } from "node:util";
 
 import OpenTok from "opentok";
 
-import { startParlor } from "../browser/support/parlor.mjs";
+import { eventually, startParlor } from "../browser/support/parlor.mjs";
 import { Participant } from "./participant.mjs";
 
 let parlor, opentok, sessionId;
 const participants = [];
+const called = new Set();
 
 before(async () => {
   parlor = await startParlor();
-  opentok = new OpenTok(parlor.api_key, parlor.api_secret, parlor.url);
+  const whole = new OpenTok(parlor.api_key, parlor.api_secret, parlor.url);
+  opentok = new Proxy(whole, {
+    get(target, name) {
+      called.add(name);
+      return target[name];
+    },
+  });
 });
 
 // Relayed, where a stream is there as soon as it is published: these clients send no media.
@@ -137,6 +145,52 @@ describe("streams", () => {
   });
 });
 
+describe("callbacks", () => {
+  const got = [];
+  const receiver = createServer((request, response) => {
+    const chunks = [];
+    request.on("data", (chunk) => chunks.push(chunk));
+    request.on("end", () => {
+      got.push({ headers: request.headers, body: Buffer.concat(chunks) });
+      response.writeHead(204).end();
+    });
+  });
+
+  before(() => new Promise((resolve) => receiver.listen(0, "127.0.0.1", resolve)));
+
+  after(() => receiver.close());
+
+  /** Checks a webhook as docs/WEBHOOKS.md says, and returns its body. */
+  function verified({ headers, body }) {
+    const [head, claims, signature] = headers.authorization.replace(/^Bearer /, "").split(".");
+    const expected = createHmac("sha256", parlor.api_secret).update(`${head}.${claims}`).digest("base64url");
+    assert.equal(signature, expected);
+    const { api_key, payload_hash } = JSON.parse(Buffer.from(claims, "base64url"));
+    assert.equal(api_key, parlor.api_key);
+    assert.equal(payload_hash, createHash("sha256").update(body).digest("hex"));
+    return JSON.parse(body);
+  }
+
+  test("are registered, called and unregistered", async () => {
+    const url = `http://127.0.0.1:${receiver.address().port}/events`;
+    const registered = await sdk("registerCallback", { group: "connection", event: "created", url });
+    assert.equal(registered.group, "connection");
+    const listed = await sdk("listCallbacks");
+    assert.deepEqual(listed.map(({ id }) => id), [registered.id]);
+
+    const ana = await join({ data: "Ana" });
+    const first = await eventually("a webhook", () => got[0]);
+    const { event, sessionId: session, connection } = verified(first);
+    assert.deepEqual([event, session, connection.id], ["connectionCreated", sessionId, ana.id]);
+    assert.equal(connection.data, "Ana");
+
+    await sdk("unregisterCallback", registered.id);
+    assert.deepEqual(await sdk("listCallbacks"), []);
+    await assert.rejects(sdk("unregisterCallback", registered.id), /not found/i);
+    await assert.rejects(sdk("registerCallback", { group: "moon", event: "rises", url }), /event/);
+  });
+});
+
 test("what the server does not have yet is refused with a reason, once the request is good", async () => {
   await assert.rejects(sdk("startArchive", sessionId, {}), /relayed, not routed/);
   ({ sessionId } = await sdk("createSession", { mediaMode: "routed" }));
@@ -144,6 +198,7 @@ test("what the server does not have yet is refused with a reason, once the reque
   await join();
   const [id, token] = [randomUUID(), opentok.generateToken(sessionId, { role: "moderator" })];
   const [archiving, broadcasting] = [/Archiving is not supported/, /Broadcasting is not supported/];
+  const [rendering, captioning] = [/Experience Composer is not supported/, /Captioning is not supported/];
   const calls = [
     [archiving, "startArchive", sessionId, { name: "lesson", outputMode: "composed", resolution: "1280x720" }],
     [archiving, "listArchives", { offset: 0, count: 10, sessionId }],
@@ -158,11 +213,34 @@ test("what the server does not have yet is refused with a reason, once the reque
     [broadcasting, "getBroadcast", id],
     [broadcasting, "stopBroadcast", id],
     [broadcasting, "setBroadcastLayout", id, "pip", null, null],
+    [broadcasting, "addBroadcastStream", id, randomUUID(), {}],
     [broadcasting, "removeBroadcastStream", id, randomUUID()],
     [/SIP is not supported/, "dial", sessionId, token, "sip:a@example.com", {}],
     [/SIP is not supported/, "playDTMF", sessionId, null, "1p#"],
+    [rendering, "startRender", { sessionId, token, url: "https://example.com/page" }],
+    [rendering, "getRender", id],
+    [rendering, "listRenders", { offset: 0, count: 10 }],
+    [rendering, "stopRender", id],
+    [/Audio Connector is not supported/, "websocketConnect", sessionId, token, "wss://example.com/ws", {}],
+    [captioning, "startCaptions", sessionId, token, {}],
+    [captioning, "stopCaptions", id],
   ];
   for (const [reason, method, ...args] of calls) {
     await assert.rejects(sdk(method, ...args), reason, method);
   }
+});
+
+test("tones for somebody who is not there are refused", async () => {
+  await join();
+  await assert.rejects(sdk("playDTMF", sessionId, randomUUID(), "1"), /not found/i);
+});
+
+// The last one: what it looks at has to have happened.
+test("every method of the SDK has been called", () => {
+  const whole = new OpenTok("1", "secret");
+  const methods = Object.keys(whole).filter((name) => typeof whole[name] === "function");
+  assert.ok(methods.includes("createSession"), `these are the methods: ${methods}`);
+  // Signs what the others send.
+  const missed = methods.filter((name) => !called.has(name) && name !== "generateJwt");
+  assert.deepEqual(missed, []);
 });

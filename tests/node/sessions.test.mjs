@@ -1,6 +1,7 @@
 // Sessions and tokens as a back end makes them with the official Node SDK.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
@@ -34,6 +35,21 @@ async function join(sessionId, token) {
   assert.equal(response.status, 200);
   const [{ error, ...session }] = await response.json();
   return error ? { error } : { session };
+}
+
+/** Suspends or resumes the project, as who manages it would. */
+async function setStatus(status) {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: parlor.account_key, ist: "account", iat: now, exp: now + 60 };
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const message = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+  const signature = createHmac("sha256", parlor.account_secret).update(message).digest("base64url");
+  const response = await fetch(`${parlor.url}/v2/project/${parlor.api_key}`, {
+    method: "PUT",
+    headers: { "X-OPENTOK-AUTH": `${message}.${signature}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ status }),
+  });
+  assert.equal(response.status, 200);
 }
 
 /** How clients of this session are told to send media. */
@@ -94,6 +110,18 @@ describe("creating a session", () => {
     const unknown = new OpenTok("1", parlor.api_secret, parlor.url);
     await assert.rejects(createSession({}, unknown), /Invalid API key or secret/);
   });
+});
+
+test("a suspended project is the SDK's AuthError until it is resumed", async () => {
+  const sessionId = await createSession();
+  const token = opentok.generateToken(sessionId);
+  await setStatus("SUSPENDED");
+  await assert.rejects(createSession(), /Invalid API key or secret/);
+  await assert.rejects(promisify(opentok.listStreams.bind(opentok))(sessionId), /Invalid API key or secret/);
+  assert.equal((await join(sessionId, token)).error.code, 403);
+  await setStatus("ACTIVE");
+  await createSession();
+  assert.ok((await join(sessionId, token)).session);
 });
 
 describe("tokens", () => {

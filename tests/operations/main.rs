@@ -8,6 +8,7 @@ mod process;
 #[allow(dead_code, reason = "clients here do only some of what they can")]
 mod support;
 
+mod commands;
 mod drain;
 mod health;
 mod metrics;

@@ -1,5 +1,6 @@
 """What a back end does with the official Python SDK, and what the clients of a session see of it."""
 
+import inspect
 import unittest
 import uuid
 
@@ -9,14 +10,37 @@ from opentok import exceptions as refused
 from support import Guest, Parlor
 
 
+class Recorded:
+    """The SDK, and which of its methods have been called."""
+
+    def __init__(self, whole):
+        self.whole, self.called = whole, set()
+
+    def __getattr__(self, name):
+        self.called.add(name)
+        return getattr(self.whole, name)
+
+
+# What calls nobody.
+NO_CALLS = {
+    *("headers", "json_headers", "get_headers", "get_json_headers", "append_to_user_agent"),
+    "validate_websocket_options",
+}
+
+
 def setUpModule():
     global parlor, opentok
     parlor = Parlor()
-    opentok = client()
+    opentok = Recorded(client())
 
 
 def tearDownModule():
     assert parlor.stop() == 0, "SIGTERM ends the server cleanly"
+    methods = {name for name, _ in inspect.getmembers(Client, inspect.isfunction)}
+    methods = {name for name in methods if not name.startswith("_")}
+    assert "create_session" in methods
+    missed = methods - opentok.called - NO_CALLS
+    assert not missed, f"no test calls {missed}"
 
 
 def client(**change):
@@ -98,6 +122,10 @@ class Calls(Live):
         opentok.send_signal(self.session, {"data": "you"}, self.guest.id)
         event = self.guest.event("signal", f"/connection/{self.guest.id}/")
         self.assertEqual(event["content"], {"data": "you"})
+        with self.assertWarns(DeprecationWarning):
+            opentok.signal(self.session, {"data": "as before"})
+        event = self.guest.event("signal", "/signal/")
+        self.assertEqual(event["content"], {"data": "as before"})
         for payload, connection in [({}, None), ({"data": "x" * 8193}, None), ({"data": ""}, unknown())]:
             with self.assertRaises(refused.OpenTokException):
                 opentok.send_signal(self.session, payload, connection)
@@ -140,6 +168,7 @@ class Later(Live):
             (opentok.delete_archive, [some], {}),
             (opentok.get_archive, [some], {}),
             (opentok.list_archives, [], {}),
+            (opentok.get_archives, [], {}),
             (opentok.list_archives, [0, 10, session], {}),
             (opentok.add_archive_stream, [some, self.guest.stream], {}),
             (opentok.remove_archive_stream, [some, self.guest.stream], {}),

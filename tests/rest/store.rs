@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use parlor::db::webhooks::Claim;
 use parlor::db::{Db, DbError, Options};
 use parlor::entropy::Entropy;
 use parlor::model::id::ProjectId;
 use parlor::model::project::Project;
 use parlor::model::session::{ArchiveMode, MediaMode, Session, SessionOptions, SessionRequest};
 
+use crate::receiver::due;
 use crate::support::TestStore;
 
 fn projects() -> [Project; 2] {
@@ -214,4 +216,45 @@ async fn two_processes_may_write_to_one_store() {
         written.unwrap();
     }
     assert_eq!(server.projects().list().await.unwrap().len(), 40);
+}
+
+#[tokio::test]
+async fn a_webhook_is_claimed_by_one_for_a_while_and_the_next_waits_for_it() {
+    let store = TestStore::new().await;
+    let (db, other) = (store.open().await.unwrap(), store.open().await.unwrap());
+    let [project, _] = projects();
+    db.projects().insert(&project).await.unwrap();
+    let all = due(project.id, "https://example.com/", 1, 2);
+    db.webhooks().insert(&all).await.unwrap();
+    let lane = &all[0].lane;
+    let now = all[1].created_at_ms;
+    let claims = (0..8).map(|n| {
+        let db = if n % 2 == 0 { &db } else { &other };
+        async move { db.webhooks().claim(lane, now, now + 100).await.unwrap() }
+    });
+    let mut claims = futures_util::future::join_all(claims).await;
+    claims.sort_by_key(|claim| !matches!(claim, Claim::Due(_)));
+    let Claim::Due(first) = claims.remove(0) else {
+        panic!("nobody has it: {claims:?}");
+    };
+    assert_eq!(first.id, all[0].id);
+    assert_eq!(claims, vec![Claim::NotBefore(now + 100); 7]);
+
+    // It was never heard of again; what it says after that is too late.
+    let again = other.webhooks().claim(lane, now + 100, now + 200).await;
+    let Ok(Claim::Due(again)) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(again.id, first.id);
+    db.webhooks().put_off(&first, now, "late").await.unwrap();
+    db.webhooks().give_up(&first, now, "late").await.unwrap();
+    let taken = db.webhooks().claim(lane, now + 150, now + 300).await;
+    assert_eq!(taken.unwrap(), Claim::NotBefore(now + 200));
+
+    db.webhooks().remove(again.id).await.unwrap();
+    let next = db.webhooks().claim(lane, now + 150, now + 300).await;
+    assert!(matches!(next, Ok(Claim::Due(next)) if next.id == all[1].id));
+    db.webhooks().remove(all[1].id).await.unwrap();
+    let none = db.webhooks().claim(lane, now + 150, now + 300).await;
+    assert_eq!(none.unwrap(), Claim::Empty);
 }

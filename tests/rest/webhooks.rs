@@ -1,158 +1,23 @@
 //! Callbacks and webhooks, from the registration to what a receiver gets.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlor::config::Config;
-use parlor::db::webhooks::NewWebhook;
+use parlor::db::webhooks::{Claim, NewWebhook};
 use parlor::db::{Db, Options};
 use parlor::entropy::Entropy;
+use parlor::model::id::ProjectId;
 use parlor::model::jwt;
 use parlor::model::project::{Project, Secret};
 use parlor::webhook::address::AddressPolicy;
-use parlor::webhook::schedule::Lane;
 use ring::digest;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::live::Live;
-
-/// How long anything may take that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How a receiver answers.
-#[derive(Debug, Clone)]
-enum Mood {
-    Well,
-    Fails,
-    Stalls,
-    RedirectsTo(SocketAddr),
-}
-
-/// A request that a receiver got.
-#[derive(Debug, Clone)]
-struct Got {
-    head: String,
-    text: String,
-    body: Value,
-    well: bool,
-}
-
-/// A web server that gets webhooks. Its task ends with the test's runtime.
-struct Receiver {
-    addr: SocketAddr,
-    mood: Arc<Mutex<Mood>>,
-    got: watch::Receiver<Vec<Got>>,
-}
-
-impl Receiver {
-    async fn start(mood: Mood) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let mood = Arc::new(Mutex::new(mood));
-        let (sender, got) = watch::channel(Vec::new());
-        let shared = Arc::clone(&mood);
-        tokio::spawn(async move {
-            let sender = Arc::new(sender);
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&shared), Arc::clone(&sender)));
-            }
-        });
-        Self { addr, mood, got }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/hook?a=b", self.addr)
-    }
-
-    fn get(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
-    }
-
-    /// Waits until what it got is enough.
-    async fn wait(&self, enough: impl Fn(&[Got]) -> bool) -> Vec<Got> {
-        let mut got = self.got.clone();
-        let waited = timeout(PATIENCE, got.wait_for(|got| enough(got))).await;
-        match waited {
-            Ok(got) => got.unwrap().clone(),
-            Err(_) => panic!("not enough: {:#?}", *self.got.borrow()),
-        }
-    }
-
-    /// What it got and accepted, of which there must be this many.
-    async fn accepted(&self, count: usize) -> Vec<Got> {
-        let accepted = |got: &[Got]| got.iter().filter(|got| got.well).count();
-        let got = self.wait(|got| accepted(got) >= count).await;
-        let got: Vec<_> = got.into_iter().filter(|got| got.well).collect();
-        assert_eq!(got.len(), count);
-        got
-    }
-}
-
-async fn answer(
-    mut stream: TcpStream,
-    mood: Arc<Mutex<Mood>>,
-    sender: Arc<watch::Sender<Vec<Got>>>,
-) {
-    let mut bytes = Vec::new();
-    let (head, text) = loop {
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return;
-        }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = header(head, "content-length").unwrap();
-        if body.len() >= length.parse().unwrap() {
-            break (head.to_owned(), body.to_owned());
-        }
-    };
-    let mood = mood.lock().unwrap().clone();
-    let well = matches!(mood, Mood::Well);
-    let body = serde_json::from_str(&text).unwrap();
-    let got = Got {
-        head,
-        text,
-        body,
-        well,
-    };
-    sender.send_modify(|all| all.push(got));
-    let answer = match mood {
-        Mood::Well => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
-        Mood::Fails => "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        Mood::RedirectsTo(to) => {
-            format!("HTTP/1.1 307 There\r\nLocation: http://{to}/\r\nContent-Length: 0\r\n\r\n")
-        }
-        Mood::Stalls => {
-            // Until the other side gives up.
-            let _ = stream.read(&mut [0; 1]).await;
-            return;
-        }
-    };
-    // Whoever asked may have gone.
-    let _ = stream.write_all(answer.as_bytes()).await;
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
-    headers
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value)
-}
-
-fn events(got: &[Got]) -> Vec<&str> {
-    got.iter()
-        .map(|got| got.body["event"].as_str().unwrap())
-        .collect()
-}
+use super::process::{Process, eventually, parlor, try_parlor};
+use super::receiver::{Got, Mood, PATIENCE, Receiver, due, events, header, told};
 
 impl Live {
     async fn callback(&self, method: &str, rest: &str, body: Value) -> super::support::Answer {
@@ -394,93 +259,142 @@ async fn a_project_that_cannot_be_told_keeps_a_bounded_number() {
     live.shutdown().await;
 }
 
-/// The real binary; killed at the end.
-struct Process(Child);
-
-impl Process {
-    fn start(data: &Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_parlor"))
-            .args([
-                "serve",
-                "--dev",
-                "--http",
-                "127.0.0.1:0",
-                "--media",
-                "127.0.0.1:0",
-            ])
-            .arg("--data")
-            .arg(data)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // SIGKILL; it is our own child, and may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn what_was_due_when_the_server_was_killed_arrives_after_the_restart() {
     const SESSIONS: i64 = 5;
     const EVENTS: i64 = 4;
-    let data = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(Mood::Fails).await;
-    let db = Db::open_file(&data.path().join("parlor.sqlite"), &Options::default())
-        .await
-        .unwrap();
-    let mut entropy = Entropy::from_seed(5);
-    let project = Project::generate("Shop", 0, &mut entropy);
-    db.projects().insert(&project).await.unwrap();
-    let now = parlor::clock::Clock::system().unix_ms();
-    let due = (0..SESSIONS * EVENTS).map(|n| NewWebhook {
-        id: entropy.uuid(),
-        position: n,
-        lane: Lane {
-            project: project.id,
-            url: receiver.url().parse().unwrap(),
-            session: format!("2_s{}", n % SESSIONS).parse().unwrap(),
-        },
-        callback: None,
-        event: "streamCreated",
-        body: json!({"session": n % SESSIONS, "n": n / SESSIONS}).to_string(),
-        created_at_ms: now,
-    });
-    db.webhooks()
-        .insert(&due.collect::<Vec<_>>())
-        .await
-        .unwrap();
-    db.close().await;
-    let process = Process::start(data.path());
+    let data = tempfile::tempdir().unwrap();
+    store(data.path(), |project| {
+        due(project, &receiver.url(), SESSIONS, EVENTS)
+    })
+    .await;
+    // What was under way is claimed for that long.
+    let environment = [("PARLOR_WEBHOOKS_TIMEOUT", "2s")];
+    let process = Process::start_in(data, &environment);
     receiver.wait(|got| got.len() >= 3).await;
     receiver.get(Mood::Well);
     receiver.wait(|got| got.iter().any(|got| got.well)).await;
     // Without a warning, with requests under way.
-    drop(process);
-    let _process = Process::start(data.path());
+    process.signal("KILL");
+    let (_, data) = process.ended();
+    let _process = Process::start_in(data, &environment);
+    let all: Vec<_> = (0..EVENTS).collect();
     let told = |got: &[Got]| {
-        let mut sessions: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        for got in got.iter().filter(|got| got.well) {
-            let number = |name: &str| got.body[name].as_i64().unwrap();
-            let told = sessions.entry(number("session")).or_default();
-            // At least once: a repetition of the last one is allowed.
-            if told.last() != Some(&number("n")) {
-                told.push(number("n"));
-            }
-        }
-        sessions
+        let mut told = told(got);
+        // At least once: a repetition of the last one is allowed.
+        told.values_mut().for_each(Vec::dedup);
+        told
     };
     let done = |got: &[Got]| {
         let told = told(got);
-        told.len() == 5 && told.values().all(|told| told.last() == Some(&(EVENTS - 1)))
+        told.len() == 5 && told.values().all(|told| told.last() == all.last())
     };
     let got = receiver.wait(done).await;
     for told in told(&got).values() {
-        assert_eq!(*told, (0..EVENTS).collect::<Vec<_>>(), "all, and in order");
+        assert_eq!(*told, all, "all, and in order");
     }
+}
+
+#[tokio::test]
+async fn a_receiver_with_tls_has_to_be_whom_the_system_trusts() {
+    let trusted = Receiver::start_with_tls(Mood::Well, "first").await;
+    let unknown = Receiver::start_with_tls(Mood::Well, "second").await;
+    let data = tempfile::tempdir().unwrap();
+    store(data.path(), |project| {
+        let mut both = due(project, &trusted.url(), 1, 1);
+        both.extend(due(project, &unknown.url(), 1, 1));
+        both
+    })
+    .await;
+    let authorities = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/first.pem");
+    let process = Process::start_in(data, &[("SSL_CERT_FILE", authorities)]);
+    trusted.accepted(1).await;
+    let failed = eventually("the other one fails", || {
+        let all = parlor(&process, &["webhook", "list", "--json"]);
+        let all: Value = serde_json::from_str(&all).unwrap();
+        all[0]["last_error"].is_string().then(|| all[0].clone())
+    });
+    assert_eq!(failed["url"], unknown.url());
+    let reason = failed["last_error"].as_str().unwrap();
+    assert!(reason.starts_with("no TLS: "), "{reason}");
+    assert!(unknown.got.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn the_command_line_shows_webhooks_and_has_them_sent_again() {
+    let receiver = Receiver::start(Mood::Fails).await;
+    let process = Process::start();
+    let project = store(process.data(), |project| {
+        due(project, &receiver.url(), 1, 2)
+    })
+    .await;
+    receiver.wait(|got| !got.is_empty()).await;
+    let list = |more: &[&str]| -> Value {
+        let words = [&["webhook", "list", "--json"], more].concat();
+        serde_json::from_str(&parlor(&process, &words)).unwrap()
+    };
+    let first = eventually("it is tried", || {
+        let first = list(&[])[0].clone();
+        (first["attempts"].as_i64() > Some(0)).then_some(first)
+    });
+    assert_eq!(first["status"], "pending");
+    assert_eq!(first["event"], "streamCreated");
+    assert_eq!(first["last_error"], "answered 500");
+    assert_eq!(first["api_key"], project.to_string());
+    let id = first["id"].as_str().unwrap();
+    let text = parlor(&process, &["webhook", "show", id]);
+    assert!(text.contains("Last error  answered 500\n"), "{text}");
+    assert!(text.contains("{\"n\":0,\"session\":0}"), "{text}");
+    assert_eq!(
+        list(&["--project", &project.to_string()])
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(list(&["--project", "1"]), json!([]));
+    assert_eq!(list(&["--failed"]), json!([]));
+
+    // A day later, in short.
+    let db = open(process.data()).await;
+    let lane = due(project, &receiver.url(), 1, 1).remove(0).lane;
+    let far = i64::MAX / 2;
+    let Claim::Due(given_up) = db.webhooks().claim(&lane, far, far + 1).await.unwrap() else {
+        panic!("the first one is there");
+    };
+    db.webhooks()
+        .give_up(&given_up, 0, "no answer in time")
+        .await
+        .unwrap();
+    let failed = list(&["--failed"]);
+    assert_eq!(
+        (&failed[0]["id"], &failed[0]["status"]),
+        (&json!(id), &json!("failed"))
+    );
+
+    receiver.get(Mood::Well);
+    let retried = parlor(&process, &["webhook", "retry", "--failed"]);
+    assert_eq!(retried, "To be sent again: 1\n");
+    let got = receiver.accepted(2).await;
+    assert!(told(&got).values().all(|told| told.len() == 2));
+    eventually("nothing is left", || (list(&[]) == json!([])).then_some(()));
+    assert!(try_parlor(&process, &["webhook", "retry", id]).is_err());
+    assert!(try_parlor(&process, &["webhook", "retry"]).is_err());
+}
+
+/// The store of a server with its data there.
+async fn open(data: &Path) -> Db {
+    let file = data.join("parlor.sqlite");
+    Db::open_file(&file, &Options::default()).await.unwrap()
+}
+
+/// Puts webhooks of a new project into a store.
+async fn store(data: &Path, webhooks: impl FnOnce(ProjectId) -> Vec<NewWebhook>) -> ProjectId {
+    let db = open(data).await;
+    let project = Project::generate("Shop", 0, &mut Entropy::from_system());
+    db.projects().insert(&project).await.unwrap();
+    db.webhooks().insert(&webhooks(project.id)).await.unwrap();
+    db.close().await;
+    project.id
 }

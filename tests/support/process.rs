@@ -15,6 +15,7 @@ pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     /// What it wrote into its ready file.
     pub(crate) ready: Value,
+    environment: Vec<(String, String)>,
     child: Child,
     data: tempfile::TempDir,
 }
@@ -51,6 +52,10 @@ impl Process {
         let mut this = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             ready: Value::Null,
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             child,
             data,
         };
@@ -97,6 +102,30 @@ impl Drop for Process {
         // It is our own child; that it has ended already is fine too.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a command of the same binary says about a server and its data; panics if it fails.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn parlor(server: &Process, words: &[&str]) -> String {
+    let said = try_parlor(server, words);
+    said.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+}
+
+/// Likewise; an error is what it complains about.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn try_parlor(server: &Process, words: &[&str]) -> Result<String, String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_parlor"))
+        .args(words)
+        .args(["--http", &server.addr.to_string(), "--data"])
+        .arg(server.data())
+        .envs(server.environment.iter().map(|(name, value)| (name, value)))
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    match output.status.success() {
+        true => Ok(text(output.stdout)),
+        false => Err(text(output.stderr)),
     }
 }
 
