@@ -153,6 +153,8 @@ struct Claims {
     ist: Option<String>,
     iat: NumericDate,
     exp: NumericDate,
+    nbf: Option<NumericDate>,
+    scope: Option<String>,
 }
 
 /// Whether one of these secrets has signed the token, and whether it is one of this kind and key.
@@ -177,6 +179,9 @@ fn check_token<'a>(
     let lifetime_s = claims.exp.0 - claims.iat.0;
     let good = claims.iss.0 == key
         && ist.as_deref().unwrap_or("project") == kind
+        // That would be a client's.
+        && claims.scope.is_none()
+        && claims.nbf.is_none_or(|nbf| nbf.0 <= now_unix_s + SKEW_S)
         && claims.iat.0 <= now_unix_s + SKEW_S
         && claims.exp.0 > now_unix_s
         && lifetime_s <= MAX_LIFETIME_S;

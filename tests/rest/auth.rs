@@ -86,6 +86,63 @@ async fn forged_tokens_are_refused() {
             "a header with crit",
             sign(&json!({"alg": "HS256", "crit": ["x"]}), &claims, secret),
         ),
+        (
+            "a key of its own in the header",
+            sign(
+                &json!({"alg": "HS256", "jwk": {"kty": "oct", "k": part(&json!("mine"))}}),
+                &claims,
+                "mine",
+            ),
+        ),
+        (
+            "a file for a key",
+            sign(&json!({"alg": "HS256", "kid": "/dev/null"}), &claims, ""),
+        ),
+        (
+            "the key for a secret",
+            sign(&hs256, &claims, &server.project.id.to_string()),
+        ),
+        (
+            "a signature of zeroes",
+            format!("{message}.{}", "A".repeat(43)),
+        ),
+        (
+            "a signature in hexadecimal",
+            format!("{message}.{}", "0".repeat(64)),
+        ),
+        (
+            "claims that are a list",
+            sign(&hs256, &json!([claims]), secret),
+        ),
+        (
+            "claims that are a token",
+            sign(&hs256, &json!(good), secret),
+        ),
+        (
+            "a header that is a text",
+            sign(&json!("HS256"), &claims, secret),
+        ),
+        (
+            "five parts, as if encrypted",
+            format!("{good}.{signature}.{signature}"),
+        ),
+        ("two at once", format!("{good},{good}")),
+        (
+            "not yet good",
+            server.token_with(json!({"nbf": now_unix_s() + 200})),
+        ),
+        (
+            "a list of issuers",
+            server.token_with(json!({"iss": [claims["iss"]]})),
+        ),
+        (
+            "a kind that is none",
+            server.token_with(json!({"ist": "root"})),
+        ),
+        (
+            "a client's token",
+            server.token_with(json!({"scope": "session.connect"})),
+        ),
     ];
     for (what, token) in forged {
         let answer = create_with_token(&server, &token).await;
@@ -200,6 +257,57 @@ async fn the_key_in_the_path_must_be_the_callers() {
     ] {
         assert_eq!(ask(key).await.error(403), expected);
     }
+}
+
+#[tokio::test]
+async fn another_projects_session_does_not_exist() {
+    let live = Live::start().await;
+    let stream = {
+        let mut client = live.join().await;
+        live.publish_camera(&mut client, "front").await
+    };
+    let created = live
+        .manage("POST", "/v2/project", json!({"name": "other"}))
+        .await
+        .json();
+    let (key, secret) = (&created["id"], created["secret"].as_str().unwrap());
+    let now = now_unix_s();
+    let claims = json!({"iss": key, "ist": "project", "iat": now, "exp": now + 300});
+    let token = sign(&json!({"alg": "HS256"}), &claims, secret);
+    let own = format!("/v2/project/{}", key.as_str().unwrap());
+    let session = format!("/session/{}", live.session);
+    let data = json!({"data": "x"});
+    let calls = [
+        ("GET", format!("{session}/stream"), Value::Null),
+        ("GET", format!("{session}/stream/{stream}"), Value::Null),
+        ("GET", format!("{session}/connection"), Value::Null),
+        ("POST", format!("{session}/signal"), data),
+        ("POST", format!("{session}/mute"), json!({"active": true})),
+        (
+            "POST",
+            format!("{session}/stream/{stream}/mute"),
+            Value::Null,
+        ),
+        (
+            "POST",
+            "/archive".into(),
+            json!({"sessionId": live.session}),
+        ),
+    ];
+    for (method, path, body) in calls {
+        let mine = format!("{own}{path}");
+        let answer = live.ask_as(&token, method, &mine, body.clone()).await;
+        answer.error(404);
+        let theirs = format!("/v2/project/{}{path}", live.key());
+        let answer = live.ask_as(&token, method, &theirs, body).await;
+        answer.error(403);
+    }
+    // Nor does a token of the one let into a session of the other.
+    let claims = json!({"iss": key, "ist": "project", "scope": "session.connect", "nonce": 1,
+        "session_id": live.session, "iat": now, "exp": now + 300});
+    let token = sign(&json!({"alg": "HS256"}), &claims, secret);
+    assert_eq!(live.session_info_with(&token).await["error"]["code"], 403);
+    live.shutdown().await;
 }
 
 #[tokio::test]

@@ -96,7 +96,12 @@ impl Live {
     /// What a client with a token of the project is told before it connects.
     pub(crate) async fn session_info(&self) -> Value {
         let token = self.client_token(json!({}));
-        let info = self.server.session_info("", &self.session, &token).await;
+        self.session_info_with(&token).await
+    }
+
+    /// What a client with this token is told.
+    pub(crate) async fn session_info_with(&self, token: &str) -> Value {
+        let info = self.server.session_info("", &self.session, token).await;
         info[0].clone()
     }
 
