@@ -25,8 +25,8 @@ pub(super) enum TokenCommand {
         #[arg(long, value_name = "SECONDS", value_parser = value_parser!(i64).range(1..=MAX_LIFETIME_S))]
         lifetime: Option<i64>,
         /// What other clients are told about its bearer.
-        #[arg(long, default_value = "")]
-        data: String,
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        connection_data: String,
     },
 }
 
@@ -36,7 +36,7 @@ impl TokenCommand {
             session,
             role,
             lifetime,
-            data,
+            connection_data,
         } = self;
         let db = app::open_database(config).await?;
         let id = session.parse().context("this is no session id")?;
@@ -46,7 +46,7 @@ impl TokenCommand {
         let project = project.context("the session's project was deleted")?;
         db.close().await;
         let now_unix_s = Clock::system().unix_ms() / 1000;
-        let token = token::issue(&project, &id, &role, &data, now_unix_s, lifetime);
+        let token = token::issue(&project, &id, &role, &connection_data, now_unix_s, lifetime);
         // Whatever is wrong with what was asked for, the server would find.
         token::verify(&token, &project, &id, now_unix_s)?;
         print(&token);

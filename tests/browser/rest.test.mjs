@@ -100,3 +100,19 @@ describe("a back end", () => {
     assert.deepEqual(await rest("listStreams", sessionId), []);
   });
 });
+
+test("whoever runs the server suspends a project: its pages are put out and let in no more, until it is resumed", async () => {
+  const sessionId = await createSession();
+  const ana = await join(sessionId, "ana");
+  await call.parlor.command("project", "suspend", call.parlor.api_key);
+  await ana.event("sessionDisconnected", { reason: "forceDisconnected" });
+
+  const token = call.opentok.generateToken(sessionId);
+  const ben = await call.open(sessionId);
+  const error = await ben.call("connect", token);
+  assert.deepEqual([error?.name, error?.code], ["OT_AUTHENTICATION_ERROR", 1004]);
+  await assert.rejects(rest("signal", sessionId, null, { data: "x" }), /Invalid API key or secret/);
+
+  await call.parlor.command("project", "resume", call.parlor.api_key);
+  await join(sessionId, "ben");
+});

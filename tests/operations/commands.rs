@@ -15,7 +15,7 @@ fn answer(process: &Process, words: &[&str]) -> Value {
 /// What a command complains about, which must be one thing in one line.
 fn complaint(process: &Process, words: &[&str]) -> String {
     let complaint = try_parlor(process, words).unwrap_err();
-    let line = complaint.strip_prefix("Error: ").unwrap_or(&complaint);
+    let line = complaint.strip_prefix("parlor: ").unwrap_or(&complaint);
     line.lines().next().unwrap().to_owned()
 }
 
@@ -46,7 +46,10 @@ async fn projects_are_created_listed_changed_and_deleted() {
     let listed = answer(&process, &["project", "list"]);
     assert!(listed.as_array().unwrap().contains(&shown), "{listed}");
     let table = parlor(&process, &["project", "list"]);
-    assert!(table.starts_with("API KEY     STATUS     CREATED"), "{table}");
+    assert!(
+        table.starts_with("API KEY     STATUS     CREATED"),
+        "{table}"
+    );
     assert!(!table.contains(&secret), "a list shows no secrets: {table}");
 
     let new = answer(&process, &["project", "refresh-secret", &key]);
@@ -60,11 +63,8 @@ async fn projects_are_created_listed_changed_and_deleted() {
         assert_eq!(complaint(&process, &["project", word, &key]), missing);
     }
     let nonsense = complaint(&process, &["project", "show", "nonsense"]);
-    assert_eq!(nonsense, "this is no API key");
-    for words in [
-        ["--max-connections", "0"],
-        ["--video-codecs", "vp8,mpeg2"],
-    ] {
+    assert!(nonsense.starts_with("this is no API key"), "{nonsense}");
+    for words in [["--max-connections", "0"], ["--video-codecs", "vp8,mpeg2"]] {
         let words = [&["project", "create", "Shop"], &words[..]].concat();
         assert!(complaint(&process, &words).contains(words[3]));
     }
@@ -94,7 +94,11 @@ async fn a_token_from_the_command_line_lets_a_client_in() {
     let site = site(&process);
     let (session, _) = site.join("room").await;
     let words = ["token", "create", &session, "--role", "moderator"];
-    let words = [&words[..], &["--data", "Ana", "--lifetime", "60"]].concat();
+    let words = [
+        &words[..],
+        &["--connection-data", "Ana", "--lifetime", "60"],
+    ]
+    .concat();
     let token = parlor(&process, &words);
     let mut ana = TestClient::open(&site, &session, token.trim()).await;
     let (status, state) = ana.join(token.trim()).await;
@@ -106,7 +110,7 @@ async fn a_token_from_the_command_line_lets_a_client_in() {
     let unknown = complaint(&process, &["token", "create", "2_unknown"]);
     assert_eq!(unknown, "there is no such session");
     let nonsense = complaint(&process, &["token", "create", "no session"]);
-    assert_eq!(nonsense, "this is no session id");
+    assert!(nonsense.starts_with("this is no session id"), "{nonsense}");
 }
 
 #[tokio::test]
@@ -134,13 +138,21 @@ async fn sessions_are_listed_shown_and_ended() {
         answer(&process, &["session", "end", &session]),
         json!({"disconnected": 2})
     );
-    let (_, event) = ana.event("deleted", &format!("/connection/{}", ids[0])).await;
+    let (_, event) = ana
+        .event("deleted", &format!("/connection/{}", ids[0]))
+        .await;
     assert_eq!(event["reason"], "forceDisconnected");
-    assert_eq!(parlor(&process, &["session", "end", &session]), "Put out 0\n");
+    assert_eq!(
+        parlor(&process, &["session", "end", &session]),
+        "Put out 0\n"
+    );
 
     let nobody = ["session", "end", &session, "--server", "127.0.0.1:1"];
     let complaint_of_nobody = complaint(&process, &nobody);
-    assert!(complaint_of_nobody.contains("--server"), "{complaint_of_nobody}");
+    assert!(
+        complaint_of_nobody.contains("--server"),
+        "{complaint_of_nobody}"
+    );
     let unknown = complaint(&process, &["session", "show", "2_unknown"]);
     assert_eq!(unknown, "there is no such session");
 }
@@ -171,6 +183,9 @@ async fn whoever_is_in_a_project_that_is_suspended_or_deleted_is_put_out() {
     parlor(&process, &["project", "delete", &site.key]);
     ben.event("deleted", &path).await;
     eventually("the log says why", || {
-        process.log().contains("reason=\"forceDisconnected\"").then_some(())
+        process
+            .log()
+            .contains("reason=\"forceDisconnected\"")
+            .then_some(())
     });
 }

@@ -13,6 +13,7 @@ mod projects;
 mod proxies;
 mod raw;
 mod receiver;
+mod sdk_calls;
 mod sdks;
 mod servers;
 mod sessions;

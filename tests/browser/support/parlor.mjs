@@ -1,11 +1,13 @@
 // Starts the real binary as an operator would, on ports the kernel picks.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
+const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const binary = process.env.PARLOR_BIN ?? join(root, "target/debug/parlor");
 
@@ -67,6 +69,11 @@ export async function startParlor({
     ...info,
     ...(url && { url }),
     log: () => log,
+    /** Runs a command on its data; returns what it says. */
+    async command(...words) {
+      const { stdout } = await run(binary, [...words, "--data", data], { env: options.env });
+      return stdout;
+    },
     /** Ends it as an operator would; returns how it ended. */
     async stop() {
       child.kill("SIGTERM");
