@@ -1,9 +1,11 @@
 // Builds dist/ (committed), or with --test the unit tests below build/.
 //
 // parlor.js is a plain script that defines `OT`, like the file an OpenTok application loads;
-// demo.js is such an application. Both are minified: the readable form is in src/ and demo/.
+// demo.js is such an application, docs.js shows the REST API. All are minified: the readable form
+// is in src/, demo/ and docs/.
 
 import { copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { build } from "esbuild";
 
 const browsers = ["chrome100", "firefox100", "safari15.4"];
@@ -35,8 +37,11 @@ async function dist() {
   const common = { bundle: true, minify: true, format: "iife", target: browsers, charset: "utf8", logLevel: "warning" };
   await build({ ...common, entryPoints: ["src/global.ts"], outfile: "dist/parlor.js" });
   await build({ ...common, entryPoints: ["demo/demo.ts"], outfile: "dist/demo.js" });
-  await build({ entryPoints: ["demo/demo.css"], outfile: "dist/demo.css", minify: true, target: browsers, charset: "utf8", logLevel: "warning" });
-  for (const name of ["index.html", "icon.svg"]) await copyFile(`demo/${name}`, `dist/${name}`);
+  await build({ ...common, entryPoints: ["docs/docs.ts"], outfile: "dist/docs.js" });
+  for (const page of ["demo", "docs"]) {
+    await build({ entryPoints: [`${page}/${page}.css`], outfile: `dist/${page}.css`, minify: true, target: browsers, charset: "utf8", logLevel: "warning" });
+  }
+  for (const name of ["demo/index.html", "demo/icon.svg", "docs/docs.html"]) await copyFile(name, `dist/${basename(name)}`);
   for (const name of (await readdir("dist")).sort()) {
     console.log(`dist/${name.padEnd(12)} ${(await stat(`dist/${name}`)).size} bytes`);
   }

@@ -1,7 +1,9 @@
 //! Archives (`protocol/rest.md`, 11 and 12). What is asked for is checked; recording itself is not
 //! there yet.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::{Asked, Body, Query};
 use super::error::ApiError;
@@ -18,8 +20,9 @@ use crate::model::resolution::Resolution;
 const LATER: Answer = later("Archiving");
 
 /// The body of `POST …/archive`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ArchiveStart", example = json!({"sessionId": "2_MX40NzY2NTk3MX5-MTczOTUzODg5NDk1OX5ROW1jWEcxUXJOM1RJWXU4eStwcHgvZ3N-fn4", "name": "Lesson 1", "resolution": "1280x720", "layout": {"type": "pip"}}))]
 pub struct Archive {
     /// The session to record.
     pub session_id: SessionId,
@@ -56,7 +59,7 @@ pub struct Archive {
 }
 
 /// One file, or one for each stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputMode {
     /// All streams in one picture.
@@ -67,7 +70,7 @@ pub enum OutputMode {
 }
 
 /// How what is said is written down.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Transcription {
     /// The language, as in BCP 47.

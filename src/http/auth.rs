@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::error::ApiError;
+use super::openapi::operation::{Credentials as Signed, Operation, Takes};
 use super::rate::Rates;
 use super::target::segment;
 use crate::clock::Clock;
@@ -70,6 +71,17 @@ where
     }
 }
 
+impl Takes for AuthProject {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.signed_by(Signed::Project);
+        operation.segment::<ProjectId>(PATH_KEY, "The key of the project that calls.");
+        for reason in [INVALID, UNKNOWN_PROJECT, OTHER_PROJECT, SUSPENDED] {
+            operation.refuses(&reason);
+        }
+        operation.refuses(&ApiError::TooManyRequests);
+    }
+}
+
 /// The account that makes this request. Extracting it fails with 403, for whatever reason.
 #[derive(Debug, Clone)]
 pub struct AuthAccount(pub Account);
@@ -90,6 +102,15 @@ where
         let now_ms = Clock::from_ref(state).unix_ms();
         check_token(token, "account", [&account.secret].into_iter(), key, now_ms)?;
         Ok(Self(account))
+    }
+}
+
+impl Takes for AuthAccount {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.signed_by(Signed::Account);
+        for reason in [INVALID, UNKNOWN_PROJECT] {
+            operation.refuses(&reason);
+        }
     }
 }
 

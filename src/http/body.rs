@@ -5,14 +5,19 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::lenient;
+use super::openapi::operation::{Operation, Takes};
 
 /// What can be asked for in a body or behind the question mark.
-pub trait Asked: DeserializeOwned + Send {
+pub trait Asked: DeserializeOwned + JsonSchema + Send {
+    /// Why it can be refused, besides that it is not what it should be.
+    const REFUSALS: &'static [ApiError] = &[];
+
     /// The rules between the members; those of one member are its type's.
     fn check(&self) -> Result<(), ApiError> {
         Ok(())
@@ -67,6 +72,39 @@ impl<T: Asked, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let query = parts.uri.query().unwrap_or_default();
         Ok(Self(valid(parameters(query.as_bytes()))?))
+    }
+}
+
+impl<T: Asked> Takes for Body<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.body::<T>(&["application/json"]);
+        refusals_of_bodies::<T>(operation);
+    }
+}
+
+impl<T: Asked> Takes for Form<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.body::<T>(&["application/x-www-form-urlencoded", "application/json"]);
+        refusals_of_bodies::<T>(operation);
+    }
+}
+
+impl<T: Asked> Takes for Query<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.query::<T>();
+        operation.refuses(&ApiError::Invalid(
+            "count must be a whole number".to_owned(),
+        ));
+    }
+}
+
+fn refusals_of_bodies<T: Asked>(operation: &mut Operation<'_>) {
+    operation.refuses(&ApiError::Invalid("Invalid JSON".to_owned()));
+    operation.refuses(&ApiError::UnsupportedBody);
+    operation.refuses(&ApiError::TooLarge);
+    operation.refuses(&ApiError::TooSlow);
+    for reason in T::REFUSALS {
+        operation.refuses(reason);
     }
 }
 
@@ -142,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
     #[serde(rename_all = "camelCase", default)]
     struct Wanted {
         name: Option<String>,
@@ -232,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_several_parameters_of_one_name_the_last_counts() {
-        #[derive(Deserialize)]
+        #[derive(Deserialize, JsonSchema)]
         struct All(BTreeMap<String, String>);
         impl Asked for All {}
         let uri = "/?a=1&a=2&b=&c=%20".parse().unwrap();

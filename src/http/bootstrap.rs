@@ -9,6 +9,7 @@ use tracing::{Level, debug, enabled};
 
 use super::AppState;
 use super::forwarded::Client;
+use super::openapi::operation::{Operation, Takes};
 use crate::hub::SYMPHONY;
 use crate::hub::config::HubConfig;
 use crate::hub::effect::{Admission, Denial};
@@ -60,6 +61,14 @@ pub async fn session_info(
 pub struct SessionPath {
     session: String,
 }
+
+impl Takes for Path<SessionPath> {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.segment::<SessionId>("session", "The session.");
+    }
+}
+
+impl Takes for Body {}
 
 /// Codes are those of 14.1.
 async fn admitted(

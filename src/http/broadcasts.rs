@@ -3,7 +3,9 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::{Asked, Body, Query};
 use super::error::ApiError;
@@ -23,8 +25,9 @@ const MAX_RTMP: usize = 5;
 const LATER: Answer = later("Broadcasting");
 
 /// The body of `POST …/broadcast`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "BroadcastStart", example = json!({"sessionId": "2_MX40NzY2NTk3MX5-MTczOTUzODg5NDk1OX5ROW1jWEcxUXJOM1RJWXU4eStwcHgvZ3N-fn4", "outputs": {"hls": {"dvr": true}, "rtmp": [{"serverUrl": "rtmps://live.example.com/app", "streamName": "key"}]}}))]
 pub struct Broadcast {
     /// The session to send.
     pub session_id: SessionId,
@@ -52,7 +55,7 @@ pub struct Broadcast {
 }
 
 /// Where a broadcast goes: one of both at least.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct Outputs {
     /// To whoever fetches the playlist.
     pub hls: Option<Hls>,
@@ -62,7 +65,7 @@ pub struct Outputs {
 }
 
 /// HTTP Live Streaming.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Hls {
     /// Let viewers go back in time.
@@ -72,7 +75,7 @@ pub struct Hls {
 }
 
 /// An RTMP server.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RtmpTarget {
     /// What the application calls it.

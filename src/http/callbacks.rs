@@ -1,9 +1,13 @@
 //! Callbacks: whom a project wants to be told of what (`protocol/rest.md`, 18), and what it has
 //! yet to be told.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::NoContent;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::auth::AuthProject;
@@ -23,14 +27,32 @@ use crate::webhook::target::TargetUrl;
 const MAX_CALLBACKS: usize = 100;
 
 /// The body of `POST …/callback`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "CallbackRegister", example = json!({"group": "stream", "event": "created", "url": "https://example.com/events"}))]
 pub struct Register {
     /// What it is about.
+    #[schemars(schema_with = "groups")]
     pub group: String,
     /// What happens to it.
+    #[schemars(schema_with = "events")]
     pub event: String,
     /// Whom to tell.
     pub url: TargetUrl,
+}
+
+/// What callbacks can be about.
+fn groups(_: &mut SchemaGenerator) -> Schema {
+    words(|(group, _)| group)
+}
+
+/// What can happen to it; not everything to each.
+fn events(_: &mut SchemaGenerator) -> Schema {
+    words(|(_, event)| event)
+}
+
+fn words(of: fn((&'static str, &'static str)) -> &'static str) -> Schema {
+    let words: BTreeSet<_> = Topic::ALL.iter().map(|topic| of(topic.words())).collect();
+    json_schema!({"type": "string", "enum": words})
 }
 
 impl Asked for Register {
@@ -47,12 +69,19 @@ impl Register {
 }
 
 /// A callback.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Callback")]
 pub struct Item {
+    /// By which it can be removed.
     id: Uuid,
+    /// What it is about.
+    #[schemars(schema_with = "groups")]
     group: &'static str,
+    /// What happens to it.
+    #[schemars(schema_with = "events")]
     event: &'static str,
+    /// Whom to tell.
     url: String,
     /// Milliseconds since the Unix epoch.
     created_at: i64,
@@ -125,22 +154,31 @@ pub async fn unregister(
 }
 
 /// What a project has yet to be told, and what it could not be told. Ours.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OwedWebhooks")]
 pub struct Owed {
+    /// How many are yet to be told.
     pending: i64,
+    /// How many could not be.
     failed: i64,
+    /// The oldest first.
     items: Vec<OwedItem>,
 }
 
-#[derive(Debug, Serialize)]
+/// One event for one callback.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "OwedWebhook")]
 struct OwedItem {
     id: Uuid,
-    status: &'static str,
+    status: OwedStatus,
+    /// As the body calls it, such as `streamCreated`.
     event: String,
     session_id: String,
     url: String,
+    /// When it happened, in milliseconds since the Unix epoch, as all times here.
     created_at: i64,
+    /// How often it was tried.
     attempts: i64,
     /// Of what is pending: not before this time, and not before those of the same session.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +187,16 @@ struct OwedItem {
     failed_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+}
+
+/// How it stands with an event.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum OwedStatus {
+    /// It is tried again.
+    Pending,
+    /// It is not.
+    Failed,
 }
 
 /// `GET …/webhook?offset=&count=`, oldest first.
@@ -191,7 +239,10 @@ impl From<StoredWebhook> for OwedItem {
         let failed = webhook.failed_at_ms.is_some();
         Self {
             id: webhook.id,
-            status: if failed { "failed" } else { "pending" },
+            status: match failed {
+                true => OwedStatus::Failed,
+                false => OwedStatus::Pending,
+            },
             event: webhook.event,
             session_id: webhook.session.to_string(),
             url: webhook.url.to_string(),

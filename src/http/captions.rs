@@ -3,7 +3,9 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::Asked;
 use super::later::{Answer, later};
@@ -16,8 +18,9 @@ use crate::model::role::Role;
 const LATER: Answer = later("Captioning");
 
 /// The body of `POST …/captions`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "CaptionsStart", example = json!({"sessionId": "2_MX40NzY2NTk3MX5-MTczOTUzODg5NDk1OX5ROW1jWEcxUXJOM1RJWXU4eStwcHgvZ3N-fn4", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzY29wZSI6InNlc3Npb24uY29ubmVjdCJ9.c2lnbmVk", "languageCode": "en-GB"}))]
 pub struct Captions {
     /// The session to listen to.
     pub session_id: SessionId,
@@ -43,7 +46,7 @@ impl fmt::Debug for Captions {
 }
 
 /// What is spoken, as in BCP 47.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Language {
     #[default]

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::body::Asked;
 use super::error::ApiError;
@@ -25,8 +26,9 @@ const AUDIO_RATES: [u32; 3] = [8000, 16_000, 24_000];
 const LATER: Answer = later("Audio Connector");
 
 /// The body of `POST …/connect`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AudioConnectorStart", example = json!({"sessionId": "2_MX40NzY2NTk3MX5-MTczOTUzODg5NDk1OX5ROW1jWEcxUXJOM1RJWXU4eStwcHgvZ3N-fn4", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzY29wZSI6InNlc3Npb24uY29ubmVjdCJ9.c2lnbmVk", "websocket": {"uri": "wss://example.com/sound", "audioRate": 16000}}))]
 pub struct Connect {
     /// The session to listen to.
     pub session_id: SessionId,
@@ -44,8 +46,9 @@ impl fmt::Debug for Connect {
 }
 
 /// Where the sound of a session goes.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AudioConnectorWebsocket")]
 pub struct Websocket {
     /// The application's own server.
     pub uri: Uri<WebSocket>,

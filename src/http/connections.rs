@@ -1,6 +1,7 @@
 //! The connections of a session (`protocol/rest.md`, 8.5 and 10.1).
 
 use axum::response::NoContent;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -9,23 +10,39 @@ use crate::hub::call::{Call, ConnectionSummary};
 use crate::model::id::ConnectionId;
 
 /// One strict SDK wants exactly these members.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ConnectionList")]
 pub struct List {
+    /// How many there are.
     count: usize,
-    /// A text, unlike elsewhere.
+    /// The project's key: a text, unlike elsewhere.
     project_id: String,
+    /// The session.
     session_id: String,
+    /// In the order in which they joined.
     items: Vec<Item>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Connection")]
 struct Item {
+    /// Its id.
     connection_id: ConnectionId,
-    connection_state: &'static str,
-    /// Milliseconds since the Unix epoch.
+    connection_state: State,
+    /// When it joined, in milliseconds since the Unix epoch.
     created_at: i64,
+}
+
+/// Whether a client is there.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConnectionState")]
+enum State {
+    /// It is.
+    Connected,
+    /// It was lost, and may come back.
+    Connecting,
 }
 
 /// `GET …/session/{session}/connection`.
@@ -53,8 +70,8 @@ impl From<ConnectionSummary> for Item {
             connection_id: connection.id,
             // A client that is away is still in the session, and about to connect again.
             connection_state: match connection.away {
-                true => "Connecting",
-                false => "Connected",
+                true => State::Connecting,
+                false => State::Connected,
             },
             created_at: connection.created_at_ms,
         }

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::AppState;
+use super::body::{Asked, Body};
 use super::error::ApiError;
 use super::forwarded::Client;
 use crate::model::id::SessionId;
@@ -23,8 +23,6 @@ const MAX_NAMES: usize = 256;
 
 /// Longest name of a session or a person, in bytes.
 const MAX_NAME_LEN: usize = 250;
-
-type Answer = Result<axum::Json<Value>, ApiError>;
 
 /// The project of the playground and the sessions that have a name.
 #[derive(Debug, Clone)]
@@ -65,7 +63,8 @@ impl Demo {
 }
 
 /// What the page sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "DemoJoin")]
 pub struct Join {
     /// Who joins; becomes the connection's data.
     name: String,
@@ -73,21 +72,38 @@ pub struct Join {
     session: String,
 }
 
+impl Asked for Join {
+    fn check(&self) -> Result<(), ApiError> {
+        let lengths = [self.name.trim().len(), self.session.trim().len()];
+        match lengths.iter().all(|len| (1..=MAX_NAME_LEN).contains(len)) {
+            true => Ok(()),
+            false => Err(ApiError::Invalid("a name is empty or too long".into())),
+        }
+    }
+}
+
+/// What the page connects with.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "DemoJoined")]
+pub struct Joined {
+    api_key: String,
+    session_id: String,
+    /// A client token.
+    token: String,
+    /// Of this server, for `OT.setProxyUrl`.
+    url: String,
+}
+
 /// Lets whoever asks join the session of that name, which is created if need be.
 pub async fn join(
     State(state): State<AppState>,
     Extension(client): Extension<Client>,
-    body: Bytes,
-) -> Answer {
+    Body(join): Body<Join>,
+) -> Result<axum::Json<Joined>, ApiError> {
     let demo = state.demo.as_ref().ok_or(ApiError::NotFound)?;
     if state.draining.is_cancelled() {
         return Err(ApiError::Draining);
-    }
-    let join: Join = serde_json::from_slice(&body)
-        .map_err(|_| ApiError::Invalid("expected {\"name\", \"session\"}".into()))?;
-    let lengths = [join.name.trim().len(), join.session.trim().len()];
-    if lengths.iter().any(|len| !(1..=MAX_NAME_LEN).contains(len)) {
-        return Err(ApiError::Invalid("a name is empty or too long".into()));
     }
     let session = match demo.find(join.session.trim()) {
         Some(session) => session,
@@ -105,12 +121,12 @@ pub async fn join(
         now_unix_s,
         None,
     );
-    Ok(axum::Json(json!({
-        "apiKey": demo.project.id.to_string(),
-        "sessionId": session.as_str(),
-        "token": token,
-        "url": state.base_url(&client),
-    })))
+    Ok(axum::Json(Joined {
+        api_key: demo.project.id.to_string(),
+        session_id: session.to_string(),
+        token,
+        url: state.base_url(&client),
+    }))
 }
 
 async fn create_session(state: &AppState, demo: &Demo) -> Result<SessionId, ApiError> {

@@ -11,10 +11,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tracing::{debug, error};
 
 use super::lenient::Unfit;
+use super::openapi::operation::{Operation, Takes};
 use super::pace::BodyTooSlow;
 use crate::db::DbError;
 use crate::driver::hub::CallFailure;
@@ -233,6 +236,12 @@ impl<S: Sync> FromRequestParts<S> for Format {
     }
 }
 
+impl Takes for Format {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.refuses_in_xml();
+    }
+}
+
 /// The layer around what is answered in this way: refusals are written in XML where that is wanted.
 pub async fn as_accepted(format: Format, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
@@ -251,11 +260,20 @@ const GENERIC: i32 = -1;
 
 /// What is answered to a refused or failed call. `message` is there whatever happens: one SDK
 /// fails without it.
-#[derive(Debug, Clone, Serialize)]
-struct Body {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(super) struct Body {
+    /// The platform's own number for the reason, or -1.
     code: i32,
+    /// The reason, in words.
     message: String,
+    /// The same.
     description: String,
+}
+
+/// What is answered to calls that are refused for this reason, for the document.
+pub(super) fn example(error: &ApiError) -> Value {
+    json!(Body::of(error))
 }
 
 impl Body {
@@ -309,6 +327,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -329,9 +349,13 @@ mod tests {
     #[test]
     fn nobody_else_chooses_the_status_of_a_failure() {
         const FINE: [&str; 4] = ["OK", "NO_CONTENT", "NOT_MODIFIED", "SWITCHING_PROTOCOLS"];
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http");
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        let mut paths = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/http")];
+        while let Some(path) = paths.pop() {
+            if path.is_dir() {
+                let entries = std::fs::read_dir(path).unwrap();
+                paths.extend(entries.map(|entry| entry.unwrap().path()));
+                continue;
+            }
             // The listener sends plain HTTP to HTTPS: nobody has asked for anything yet.
             if path.ends_with("error.rs") || path.ends_with("listener.rs") {
                 continue;

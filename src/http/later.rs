@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use super::openapi::operation::{Gives, Operation};
 
 /// Always the refusal.
 pub type Answer = Result<Later, ApiError>;
@@ -14,6 +15,12 @@ pub enum Later {}
 impl IntoResponse for Later {
     fn into_response(self) -> Response {
         match self {}
+    }
+}
+
+impl Gives for Later {
+    fn gives(operation: &mut Operation<'_>) {
+        operation.refuses(&ApiError::Unsupported("This"));
     }
 }
 

@@ -1,6 +1,8 @@
 //! How a composed picture is arranged (`protocol/rest.md`, 11.7).
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::Asked;
 use super::error::ApiError;
@@ -10,7 +12,7 @@ use super::values::invalid;
 const MAX_STYLESHEET: usize = 64 * 1024;
 
 /// The predefined arrangements, and the one that a style sheet makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LayoutType {
     /// As large as they fit; two SDKs may send an empty text for it.
@@ -28,8 +30,9 @@ pub enum LayoutType {
 }
 
 /// A layout as it is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(example = json!({"type": "bestFit", "screenshareType": "pip"}))]
 pub struct Layout {
     /// Which arrangement.
     #[serde(rename = "type")]
@@ -65,7 +68,7 @@ impl Asked for Layout {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::http::lenient;

@@ -22,6 +22,7 @@ pub mod listener;
 pub mod metrics;
 pub mod moderation;
 pub mod normalize;
+pub mod openapi;
 pub mod pace;
 pub mod page;
 pub mod projects;

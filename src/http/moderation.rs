@@ -1,17 +1,20 @@
 //! Muting others (`protocol/rest.md`, 10.2 and 10.3).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
 use super::target::Target;
 use crate::hub::call::Call;
 use crate::model::id::StreamId;
-use crate::model::project::Project;
+use crate::model::project::{Project, ProjectStatus};
 
 /// The body of `POST …/mute`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = json!({"active": true, "excludedStreamIds": ["8b732909-0a06-46a2-8ea8-074e64d43422"]}))]
 pub struct Mute {
     /// Mute everybody, newcomers too; or else, newcomers no longer.
     pub active: bool,
@@ -23,13 +26,16 @@ pub struct Mute {
 impl Asked for Mute {}
 
 /// The answer to a mute: the project, for no known reason.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "MutedProject")]
 pub struct Muted {
+    /// Its API key.
     id: String,
-    status: &'static str,
+    status: ProjectStatus,
     name: String,
     environment: &'static str,
+    /// Milliseconds since the Unix epoch.
     created_at: i64,
 }
 
@@ -59,7 +65,7 @@ impl From<Project> for Muted {
     fn from(project: Project) -> Self {
         Self {
             id: project.id.to_string(),
-            status: "ACTIVE",
+            status: project.status,
             name: project.name,
             environment: "standard",
             created_at: project.created_at_ms,

@@ -1,4 +1,4 @@
-//! The browser client and the demo page, compiled in.
+//! The browser client, the demo page and the page of the REST API, compiled in.
 
 use std::sync::LazyLock;
 
@@ -28,7 +28,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 5] = [
+static ASSETS: [Asset; 8] = [
     asset!("/", "text/html; charset=utf-8", "index.html"),
     asset!(
         "/client/parlor.js",
@@ -42,6 +42,13 @@ static ASSETS: [Asset; 5] = [
     ),
     asset!("/client/demo.css", "text/css; charset=utf-8", "demo.css"),
     asset!("/client/icon.svg", "image/svg+xml", "icon.svg"),
+    asset!("/docs", "text/html; charset=utf-8", "docs.html"),
+    asset!(
+        "/client/docs.js",
+        "text/javascript; charset=utf-8",
+        "docs.js"
+    ),
+    asset!("/client/docs.css", "text/css; charset=utf-8", "docs.css"),
 ];
 
 /// Nothing from elsewhere, and nobody frames it; signaling may be on another host than the page.

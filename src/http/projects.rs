@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::NoContent;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
 use tracing::info;
 
 use super::AppState;
@@ -18,17 +20,22 @@ use crate::model::id::ProjectId;
 use crate::model::project::{Project, ProjectStatus, Secret};
 
 /// A project as its account sees it, with its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Project")]
 pub struct Answer {
+    /// Its API key.
     id: String,
+    /// What calls and client tokens are signed with.
     #[serde(serialize_with = "reveal")]
+    #[schemars(with = "String")]
     secret: Secret,
     status: ProjectStatus,
     name: String,
     environment: &'static str,
     environment_name: &'static str,
     environment_description: &'static str,
+    /// Milliseconds since the Unix epoch.
     created_at: i64,
 }
 
@@ -53,8 +60,9 @@ impl From<Project> for Answer {
 }
 
 /// The body of `POST /v2/project`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "ProjectCreate", example = json!({"name": "Shop"}))]
 pub struct Create {
     /// What to call the project; up to 255 characters (our choice).
     pub name: Text<0, 255>,
@@ -104,7 +112,8 @@ pub async fn find(
 }
 
 /// The body of `PUT /v2/project/{api_key}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ProjectSetStatus", example = json!({"status": "SUSPENDED"}))]
 pub struct SetStatus {
     /// What the project becomes.
     pub status: ProjectStatus,

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::{Asked, Query};
 use super::later::{Answer, later};
@@ -17,8 +19,9 @@ use crate::model::role::Role;
 const LATER: Answer = later("Experience Composer");
 
 /// The body of `POST …/render`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "RenderStart", example = json!({"sessionId": "2_MX40NzY2NTk3MX5-MTczOTUzODg5NDk1OX5ROW1jWEcxUXJOM1RJWXU4eStwcHgvZ3N-fn4", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzY29wZSI6InNlc3Npb24uY29ubmVjdCJ9.c2lnbmVk", "url": "https://example.com/page"}))]
 pub struct Render {
     /// The session that the page takes part in.
     pub session_id: SessionId,
@@ -45,8 +48,9 @@ impl fmt::Debug for Render {
 }
 
 /// Of the stream that a page becomes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "RenderProperties")]
 pub struct Properties {
     /// Its name.
     pub name: Option<Text<1, 200>>,

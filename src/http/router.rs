@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post, put};
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
@@ -18,6 +20,7 @@ use super::AppState;
 use super::error::{self, ApiError};
 use super::limits::UnderWay;
 use super::normalize::{self, Normalized};
+use super::openapi::{self, Document, routes::Routes};
 use super::{
     archives, bootstrap, broadcasts, callbacks, captions, connect, connections, demo, health,
     limits, moderation, page, projects, renders, requests, sessions, signals, sip, storage,
@@ -37,36 +40,19 @@ pub fn service(state: AppState) -> Normalized<Router> {
 fn router(state: AppState) -> Router {
     let requests = state.requests.clone();
     let body_limit = DefaultBodyLimit::max(state.config.http.max_body);
-    let under_way = UnderWay::new(&state.config.http.crowd);
-    let bounded = middleware::from_fn_with_state(under_way.clone(), limits::bound);
-    let mut routes = Router::new()
-        .merge(of_an_account())
-        .nest("/v2/project/{api_key}", of_a_project())
-        .merge(for_clients(""))
-        // An application that calls `OT.setProxyUrl` puts the host it would have asked in front.
-        .merge(for_clients("/{host}"));
-    if state.config.auth.legacy_header {
-        // As SDKs before 2017 call it.
-        routes = routes.nest("/v2/partner/{api_key}", of_a_project());
-    }
-    for path in page::paths() {
-        routes = routes.route(
-            path,
-            get(move |headers: HeaderMap| async move { page::file(path, &headers) }),
-        );
-    }
-    if state.demo.is_some() {
-        routes = routes.route("/demo/join", post(demo::join));
-    }
-    routes
-        .route_layer(bounded)
-        .merge(new_sessions(&state, under_way))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+    let routes = routes(
+        state.config.auth.legacy_header,
+        state.demo.is_some(),
+        state.draining.clone(),
+        UnderWay::new(&state.config.http.crowd),
+    );
+    let (router, described, _) = routes.into_parts();
+    router
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         // Websockets are welcome anywhere: proxies and `setProxyUrl` change the path at will.
         .fallback(websocket)
         .with_state(state)
+        .layer(Extension(Document::of(&described)))
         .layer(middleware::from_fn_with_state(requests, requests::count))
         .layer(body_limit)
         .layer(cors())
@@ -78,14 +64,40 @@ fn router(state: AppState) -> Router {
         )
 }
 
+/// All that is served: `legacy` as SDKs before 2017 call it, too.
+fn routes(legacy: bool, demo: bool, draining: CancellationToken, under_way: UnderWay) -> Routes {
+    let bounded = middleware::from_fn_with_state(under_way.clone(), limits::bound);
+    let mut routes = Routes::default()
+        .merge(of_an_account())
+        .nest("/v2/project/{api_key}", of_a_project())
+        .merge(for_clients(""))
+        // An application that calls `OT.setProxyUrl` puts the host it would have asked in front.
+        .merge(for_clients("/{host}"))
+        .get("/openapi.json", openapi::document);
+    if legacy {
+        routes = routes.nest("/v2/partner/{api_key}", of_a_project());
+    }
+    if demo {
+        routes = routes.post("/demo/join", demo::join);
+    }
+    for path in page::paths() {
+        let page = get(move |headers: HeaderMap| async move { page::file(path, &headers) });
+        routes = routes.page(path, page);
+    }
+    routes
+        .route_layer(bounded)
+        .merge(new_sessions(draining, under_way))
+        .get("/healthz", health::alive)
+        .get("/readyz", health::ready)
+}
+
 /// Creating sessions, as long as this server takes new ones. Whoever is refused is told in the
 /// format that they read.
-fn new_sessions(state: &AppState, under_way: UnderWay) -> Router<AppState> {
-    let draining = state.draining.clone();
-    Router::new()
-        .route("/session/create", post(sessions::create))
-        .route("/session", post(sessions::create))
-        .route("/hl/session/create", post(sessions::create))
+fn new_sessions(draining: CancellationToken, under_way: UnderWay) -> Routes {
+    Routes::default()
+        .post("/session/create", sessions::create)
+        .post("/session", sessions::create)
+        .post("/hl/session/create", sessions::create)
         .route_layer(middleware::from_fn(move |request: Request, next: Next| {
             let draining = draining.is_cancelled();
             async move {
@@ -100,77 +112,85 @@ fn new_sessions(state: &AppState, under_way: UnderWay) -> Router<AppState> {
 }
 
 /// Managing projects.
-fn of_an_account() -> Router<AppState> {
-    let one = get(projects::find)
-        .put(projects::set_status)
-        .delete(projects::delete);
-    Router::new()
-        .route("/v2/project", get(projects::list).post(projects::create))
-        .route("/v2/project/{api_key}", one)
-        .route(
+fn of_an_account() -> Routes {
+    Routes::default()
+        .get("/v2/project", projects::list)
+        .post("/v2/project", projects::create)
+        .get("/v2/project/{api_key}", projects::find)
+        .put("/v2/project/{api_key}", projects::set_status)
+        .delete("/v2/project/{api_key}", projects::delete)
+        .post(
             "/v2/project/{api_key}/refreshSecret",
-            post(projects::refresh_secret),
+            projects::refresh_secret,
         )
 }
 
 /// What back ends find out and do in one project.
-fn of_a_project() -> Router<AppState> {
-    let of_a_session = Router::new()
-        .route("/stream", get(streams::list).put(streams::set_classes))
-        .route("/stream/{stream}", get(streams::find))
-        .route("/stream/{stream}", put(streams::set_classes_of_one))
-        .route("/stream/{stream}/mute", post(moderation::mute_stream))
-        .route("/mute", post(moderation::mute_session))
-        .route("/connection", get(connections::list))
-        .route("/connection/{connection}", delete(connections::disconnect))
-        .route("/connection/{connection}/signal", post(signals::to_one))
-        .route("/signal", post(signals::to_all))
-        .route("/play-dtmf", post(sip::dtmf_to_all))
-        .route("/connection/{connection}/play-dtmf", post(sip::dtmf_to_one));
-    let archive = get(archives::find).delete(archives::delete);
-    let archive_layout = get(archives::layout).put(archives::set_layout);
-    let broadcast_layout = get(broadcasts::layout).put(broadcasts::set_layout);
-    // One SDK asks with POST.
-    let render = get(renders::find).post(renders::find).delete(renders::stop);
-    Router::new()
-        .nest("/session/{session}", of_a_session)
-        .route("/archive", get(archives::list).post(archives::start))
-        .route(
-            "/archive/storage",
-            put(storage::set).delete(storage::delete),
-        )
-        .route("/archive/{id}", archive)
-        .route("/archive/{id}/stop", post(archives::stop))
-        .route("/archive/{id}/layout", archive_layout)
-        .route("/archive/{id}/streams", patch(archives::select_stream))
-        .route("/broadcast", get(broadcasts::list).post(broadcasts::start))
-        .route("/broadcast/{id}", get(broadcasts::find))
-        .route("/broadcast/{id}/stop", post(broadcasts::stop))
-        .route("/broadcast/{id}/layout", broadcast_layout)
-        .route("/broadcast/{id}/streams", patch(broadcasts::select_stream))
-        .route("/dial", post(sip::dial))
+fn of_a_project() -> Routes {
+    Routes::default()
+        .nest("/session/{session}", of_a_session())
+        .get("/archive", archives::list)
+        .post("/archive", archives::start)
+        .put("/archive/storage", storage::set)
+        .delete("/archive/storage", storage::delete)
+        .get("/archive/{id}", archives::find)
+        .delete("/archive/{id}", archives::delete)
+        .post("/archive/{id}/stop", archives::stop)
+        .get("/archive/{id}/layout", archives::layout)
+        .put("/archive/{id}/layout", archives::set_layout)
+        .patch("/archive/{id}/streams", archives::select_stream)
+        .get("/broadcast", broadcasts::list)
+        .post("/broadcast", broadcasts::start)
+        .get("/broadcast/{id}", broadcasts::find)
+        .post("/broadcast/{id}/stop", broadcasts::stop)
+        .get("/broadcast/{id}/layout", broadcasts::layout)
+        .put("/broadcast/{id}/layout", broadcasts::set_layout)
+        .patch("/broadcast/{id}/streams", broadcasts::select_stream)
+        .post("/dial", sip::dial)
         // As one SDK calls it.
-        .route("/call", post(sip::dial))
-        .route("/render", get(renders::list).post(renders::start))
-        .route("/render/{id}", render)
-        .route("/connect", post(connect::start))
-        .route("/connect/{id}/stop", post(connect::stop))
-        .route("/captions", post(captions::start))
-        .route("/captions/{id}", get(captions::find))
-        .route("/captions/{id}/stop", post(captions::stop))
-        .route("/callback", get(callbacks::list).post(callbacks::register))
-        .route("/callback/{id}", delete(callbacks::unregister))
-        .route("/webhook", get(callbacks::owed))
+        .post("/call", sip::dial)
+        .get("/render", renders::list)
+        .post("/render", renders::start)
+        .get("/render/{id}", renders::find)
+        // One SDK asks with POST.
+        .post("/render/{id}", renders::find)
+        .delete("/render/{id}", renders::stop)
+        .post("/connect", connect::start)
+        .post("/connect/{id}/stop", connect::stop)
+        .post("/captions", captions::start)
+        .get("/captions/{id}", captions::find)
+        .post("/captions/{id}/stop", captions::stop)
+        .get("/callback", callbacks::list)
+        .post("/callback", callbacks::register)
+        .delete("/callback/{id}", callbacks::unregister)
+        .get("/webhook", callbacks::owed)
+}
+
+/// What back ends find out and do in one session.
+fn of_a_session() -> Routes {
+    Routes::default()
+        .get("/stream", streams::list)
+        .put("/stream", streams::set_classes)
+        .get("/stream/{stream}", streams::find)
+        .put("/stream/{stream}", streams::set_classes_of_one)
+        .post("/stream/{stream}/mute", moderation::mute_stream)
+        .post("/mute", moderation::mute_session)
+        .get("/connection", connections::list)
+        .delete("/connection/{connection}", connections::disconnect)
+        .post("/connection/{connection}/signal", signals::to_one)
+        .post("/signal", signals::to_all)
+        .post("/play-dtmf", sip::dtmf_to_all)
+        .post("/connection/{connection}/play-dtmf", sip::dtmf_to_one)
 }
 
 /// What the client itself asks for before it opens its websocket.
-fn for_clients(prefix: &str) -> Router<AppState> {
+fn for_clients(prefix: &str) -> Routes {
     let at = |path: &str| format!("{prefix}{path}");
-    Router::new()
-        .route(&at("/project/{key}/config.json"), get(bootstrap::config))
-        .route(&at("/session/{session}"), get(bootstrap::session_info))
-        .route(&at("/logging/{kind}"), post(bootstrap::client_log))
-        .route(&at("/prod/logging/{kind}"), post(bootstrap::client_log))
+    Routes::default()
+        .get(&at("/project/{key}/config.json"), bootstrap::config)
+        .get(&at("/session/{session}"), bootstrap::session_info)
+        .post(&at("/logging/{kind}"), bootstrap::client_log)
+        .post(&at("/prod/logging/{kind}"), bootstrap::client_log)
 }
 
 async fn websocket(
@@ -209,4 +229,91 @@ fn cors() -> CorsLayer {
         ])
         .allow_headers(headers.collect::<Vec<_>>())
         .max_age(PREFLIGHT_MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::http::Crowd;
+    use crate::http::openapi::{describe, texts};
+
+    fn all() -> Routes {
+        let under_way = UnderWay::new(&Crowd {
+            connections: 1,
+            of_one_address: 1,
+            requests: 1,
+        });
+        routes(true, true, CancellationToken::new(), under_way)
+    }
+
+    /// The paths that a router knows, from what it prints of itself.
+    fn served(router: &Router<AppState>) -> BTreeSet<String> {
+        let printed = format!("{router:?}");
+        let (_, paths) = printed.split_once("paths: {").unwrap();
+        let mut quoted = paths.split('"').skip(1).step_by(2);
+        std::iter::from_fn(|| quoted.next())
+            .filter(|text| text.starts_with('/') && !text.contains("__private__"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let (router, described, pages) = all().into_parts();
+        let document = describe(&described);
+        let paths = document["paths"].as_object().unwrap().keys().cloned();
+        let known: BTreeSet<_> = paths.chain(pages.into_iter().map(str::to_owned)).collect();
+        assert_eq!(served(&router), known);
+        assert!(known.len() > 60, "{known:?}");
+    }
+
+    #[test]
+    fn every_operation_has_words_and_all_words_an_operation() {
+        let (_, described, _) = all().into_parts();
+        let handlers: BTreeSet<_> = described.iter().map(|route| route.handler).collect();
+        let texts: BTreeSet<_> = texts::TEXTS.iter().map(|text| text.handler).collect();
+        assert_eq!(handlers, texts);
+        for handler in handlers {
+            let (module, _) = handler.split_once("::").unwrap();
+            assert!(texts::group(module).is_some(), "{handler} is in no group");
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own_and_their_parameters() {
+        let (_, described, _) = all().into_parts();
+        let document = describe(&described);
+        let mut ids = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(ids.insert(id.to_owned()), "{id} twice");
+                let parameters = operation["parameters"].as_array().unwrap().iter();
+                let in_path = parameters.filter(|it| it["in"] == "path").count();
+                assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
+                let answers = operation["responses"].as_object().unwrap();
+                assert!(!answers.is_empty(), "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_schema_that_is_named_is_there_under_one_name() {
+        let (_, described, _) = all().into_parts();
+        let document = describe(&described);
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let numbered = |name: &&String| name.ends_with(|last: char| last.is_ascii_digit());
+        assert_eq!(
+            schemas.keys().find(numbered),
+            None,
+            "two types have one name"
+        );
+        let text = document.to_string();
+        let named = text.split("\"#/components/schemas/").skip(1);
+        for name in named.map(|rest| rest.split('"').next().unwrap()) {
+            assert!(schemas.contains_key(name), "{name}");
+        }
+    }
 }

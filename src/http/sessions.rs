@@ -8,7 +8,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::json;
 use tracing::info;
 use uuid::Uuid;
 
@@ -16,6 +18,7 @@ use super::SharedEntropy;
 use super::auth::AuthProject;
 use super::body::{Asked, Form};
 use super::error::{ApiError, Format, XML_HEAD, xml_elements};
+use super::openapi::operation::{Gives, Operation};
 use super::values::Within;
 use crate::clock::Clock;
 use crate::db::Db;
@@ -32,8 +35,9 @@ const ICE_CREDENTIAL_EXPIRATION_S: u32 = 86_100;
 const PACIFIC: &str = "PST8PDT,M3.2.0,M11.1.0";
 
 /// The parameters of `POST /session/create`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "SessionCreate", example = json!({"p2p.preference": "disabled", "archiveMode": "manual"}))]
 pub struct Create {
     /// How media travels: `disabled` is through the server, `enabled` from browser to browser,
     /// `adaptive` whichever is better.
@@ -43,6 +47,7 @@ pub struct Create {
     /// `disabled`.
     pub archive_mode: ArchiveMode,
     /// What the automatic archive is called, in at most 80 characters.
+    #[schemars(length(max = 80))]
     pub archive_name: Option<String>,
     /// How large the pictures of the automatic archive are.
     pub archive_resolution: Option<Resolution>,
@@ -119,6 +124,16 @@ pub struct Created {
     format: Format,
 }
 
+impl Gives for Created {
+    fn gives(operation: &mut Operation<'_>) {
+        let json = operation.schema_of::<[CreatedSession; 1]>();
+        let xml = json!({"type": "string"});
+        let bodies = [("application/json", json), ("text/xml", xml)];
+        operation.answer(200, "Created.", &bodies);
+        operation.refuses(&ApiError::Draining);
+    }
+}
+
 impl IntoResponse for Created {
     fn into_response(self) -> Response {
         match self.format {
@@ -133,7 +148,7 @@ impl IntoResponse for Created {
 }
 
 /// The members of the original, in its order. Those without a type are always null.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 struct CreatedSession {
     session_id: String,
     project_id: String,

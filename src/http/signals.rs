@@ -2,28 +2,38 @@
 
 use axum::extract::State;
 use axum::response::NoContent;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
 use super::target::Target;
 use crate::hub::call::Call;
 use crate::model::id::ConnectionId;
-use crate::model::signal::SignalLimits;
+use crate::model::signal::{InvalidSignal, SignalLimits};
 use crate::signaling::client::SignalBody;
 use crate::signaling::json::RawJson;
 
 /// The body of both.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(example = json!({"type": "chat", "data": "Hello"}))]
 pub struct Signal {
     /// What to say; may be empty.
+    #[schemars(required)]
     pub data: Option<String>,
     /// A word the application sorts signals by.
     #[serde(rename = "type")]
     pub kind: Option<String>,
 }
 
-impl Asked for Signal {}
+impl Asked for Signal {
+    const REFUSALS: &'static [ApiError] = &[
+        ApiError::SignalWithoutData,
+        ApiError::SignalTooLong(InvalidSignal::DataTooLong),
+        ApiError::NobodyConnected,
+    ];
+}
 
 /// `POST …/session/{session}/signal`.
 pub async fn to_all(

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
@@ -18,8 +20,9 @@ use crate::model::role::Role;
 const LATER: Answer = later("SIP");
 
 /// The body of `POST …/dial`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Dial", example = json!({"sessionId": "2_MX40NzY2NTk3MX5-MTczOTUzODg5NDk1OX5ROW1jWEcxUXJOM1RJWXU4eStwcHgvZ3N-fn4", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzY29wZSI6InNlc3Npb24uY29ubmVjdCJ9.c2lnbmVk", "sip": {"uri": "sip:ana@example.com;transport=tls", "headers": {"X-Reason": "support"}}}))]
 pub struct Dial {
     /// The session that the call takes part in.
     pub session_id: SessionId,
@@ -37,7 +40,7 @@ impl fmt::Debug for Dial {
 }
 
 /// Whom to call, and how.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Callee {
     /// Whom. With `;transport=tls` the signaling is encrypted.
@@ -71,7 +74,8 @@ impl fmt::Debug for Callee {
 }
 
 /// Digest credentials.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SipCredentials")]
 pub struct Credentials {
     /// The name.
     pub username: String,
@@ -123,13 +127,16 @@ pub async fn dial(start: Start<Dial>) -> Answer {
 }
 
 /// The body of `POST …/play-dtmf`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(example = json!({"digits": "1p23#"}))]
 pub struct Tones {
     /// `0` to `9`, `*` and `#`; `p` waits for half a second.
     pub digits: String,
 }
 
 impl Asked for Tones {
+    const REFUSALS: &'static [ApiError] = &[ApiError::InvalidDigits, ApiError::NobodyConnected];
+
     fn check(&self) -> Result<(), ApiError> {
         let is_tone = |c: char| c.is_ascii_digit() || "*#p".contains(c);
         if !self.digits.is_empty() && self.digits.chars().all(is_tone) {

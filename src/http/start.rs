@@ -5,7 +5,8 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
-use super::target::Caller;
+use super::openapi::operation::{Operation, Takes};
+use super::target::{Caller, ENCRYPTED, RELAYED, WRONG_ROLE};
 use super::values::invalid;
 use crate::model::id::SessionId;
 use crate::model::role::Role;
@@ -44,6 +45,16 @@ impl<T> Start<T> {
     /// these roles (403).
     pub fn check_token(&self, token: &str, roles: &[Role]) -> Result<Grant, ApiError> {
         self.caller.check_token(token, &self.session.id, roles)
+    }
+}
+
+impl<T: Starts> Takes for Start<T> {
+    fn takes(operation: &mut Operation<'_>) {
+        Caller::takes(operation);
+        Body::<T>::takes(operation);
+        for reason in [ApiError::Missing("session"), RELAYED, ENCRYPTED, WRONG_ROLE] {
+            operation.refuses(&reason);
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
@@ -14,7 +16,8 @@ use super::values::{Uri, Web};
 const LATER: Answer = later("Archiving");
 
 /// The body of `PUT …/archive/storage`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ArchiveStorage", example = json!({"type": "s3", "config": {"accessKey": "key", "secretKey": "secret", "bucket": "archives"}}))]
 pub struct Storage {
     /// What kind of place.
     #[serde(rename = "type")]
@@ -28,7 +31,7 @@ pub struct Storage {
 }
 
 /// A kind of place for archives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StorageKind {
     /// Amazon S3, or what is compatible.
@@ -40,7 +43,7 @@ pub enum StorageKind {
 }
 
 /// What happens to an archive that cannot be uploaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fallback {
     /// It is lost.
@@ -51,7 +54,7 @@ pub enum Fallback {
 }
 
 /// A place for archives: a bucket of S3 or a container of Azure.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StorageConfig {
     /// S3: names who uploads.

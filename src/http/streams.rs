@@ -1,11 +1,16 @@
 //! The streams of a session and their layout classes (`protocol/rest.md`, 8.1 to 8.4).
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::json;
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
+use super::openapi::operation::{Gives, Operation};
 use super::target::Target;
 use crate::hub::call::{Call, StreamSummary};
 use crate::model::id::StreamId;
@@ -19,23 +24,30 @@ const MAX_CLASSES_LEN: usize = 1024;
 const PARSES_TWICE: &str = "OpenTok-Node-SDK/";
 
 /// One strict SDK wants exactly these members.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamList")]
 pub struct List {
+    /// How many there are.
     count: usize,
+    /// In the order in which they were published.
     items: Vec<Item>,
 }
 
 /// A stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Stream", example = json!({"id": "8b732909-0a06-46a2-8ea8-074e64d43422", "videoType": "camera", "name": "Ana", "layoutClassList": ["full"], "subscriberCount": 1}))]
 pub struct Item {
+    /// Its id.
     id: StreamId,
-    /// Absent if there is only sound.
+    /// Where its pictures come from. Absent if there is only sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     video_type: Option<VideoSource>,
+    /// What its publisher called it; may be empty.
     name: String,
+    /// How it is laid out in archives and broadcasts.
     layout_class_list: Vec<String>,
-    /// Ours; the original does not tell.
+    /// How many subscribe to it. Ours; the original does not tell.
     subscriber_count: usize,
 }
 
@@ -46,31 +58,52 @@ pub async fn list(target: Target) -> Result<axum::Json<List>, ApiError> {
 }
 
 /// `GET …/session/{session}/stream/{stream}`.
-pub async fn find(
-    target: Target,
-    stream: StreamId,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub async fn find(target: Target, stream: StreamId, headers: HeaderMap) -> Result<Found, ApiError> {
     let answer = target.call(Call::FindStream(stream)).await?;
-    let mut response = axum::Json(only(answer.into_streams())?).into_response();
     let agent = headers.get(header::USER_AGENT);
-    if agent.is_some_and(|agent| agent.as_bytes().starts_with(PARSES_TWICE.as_bytes())) {
-        let unknown = HeaderValue::from_static("text/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, unknown);
+    Ok(Found {
+        item: only(answer.into_streams())?,
+        parsed_twice: agent
+            .is_some_and(|agent| agent.as_bytes().starts_with(PARSES_TWICE.as_bytes())),
+    })
+}
+
+/// One stream, for an SDK that parses it once or twice.
+#[derive(Debug)]
+pub struct Found {
+    item: Item,
+    parsed_twice: bool,
+}
+
+impl IntoResponse for Found {
+    fn into_response(self) -> Response {
+        let mut response = axum::Json(self.item).into_response();
+        if self.parsed_twice {
+            let unknown = HeaderValue::from_static("text/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, unknown);
+        }
+        response
     }
-    Ok(response)
+}
+
+impl Gives for Found {
+    fn gives(operation: &mut Operation<'_>) {
+        axum::Json::<Item>::gives(operation);
+    }
 }
 
 /// The body of `PUT …/session/{session}/stream`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "LayoutClasses", example = json!({"items": [{"id": "8b732909-0a06-46a2-8ea8-074e64d43422", "layoutClassList": ["focus", "top"]}]}))]
 pub struct Classes {
     /// Which streams get which classes.
     pub items: Vec<ClassesOfOne>,
 }
 
 /// The layout classes of one stream.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "LayoutClassesOfStream")]
 pub struct ClassesOfOne {
     /// Which stream.
     pub id: StreamId,
@@ -79,8 +112,9 @@ pub struct ClassesOfOne {
 }
 
 /// The body of `PUT …/session/{session}/stream/{stream}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "LayoutClassesOnly", example = json!({"layoutClassList": ["focus", "top"]}))]
 pub struct ClassesOnly {
     /// All classes of the stream from now on.
     pub layout_class_list: ClassList,
@@ -103,6 +137,20 @@ impl<'de> Deserialize<'de> for ClassList {
             return Err(de::Error::custom("must have at most 1024 bytes"));
         }
         Ok(Self(classes))
+    }
+}
+
+impl JsonSchema for ClassList {
+    fn schema_name() -> Cow<'static, str> {
+        "LayoutClassList".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Words without white space, in all at most 1024 bytes with a space \
+                            between each two.",
+            "type": "array", "items": {"type": "string", "pattern": "^\\S+$"},
+        })
     }
 }
 

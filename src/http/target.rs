@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::auth::{AuthPolicy, AuthProject, PATH_KEY};
 use super::error::ApiError;
+use super::openapi::operation::{Operation, Takes};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::driver::hub::HubHandle;
@@ -15,6 +16,13 @@ use crate::model::project::Project;
 use crate::model::role::Role;
 use crate::model::session::{MediaMode, Session};
 use crate::model::token::{self, Grant};
+
+/// Its media does not pass through here.
+pub(super) const RELAYED: ApiError = ApiError::Conflict("The session is relayed, not routed");
+/// Its media cannot be understood here.
+pub(super) const ENCRYPTED: ApiError = ApiError::Conflict("The session is encrypted end to end");
+/// Who has the token may join, and not that.
+pub(super) const WRONG_ROLE: ApiError = ApiError::Forbidden("The token's role does not allow this");
 
 /// The project that calls, and what it may reach. Extracting it fails with 403 for whoever may not
 /// call.
@@ -45,10 +53,10 @@ impl Caller {
     pub async fn media_session(&self, id: &SessionId) -> Result<Session, ApiError> {
         let session = self.session(id).await?;
         if session.media_mode == MediaMode::Relayed {
-            return Err(ApiError::Conflict("The session is relayed, not routed"));
+            return Err(RELAYED);
         }
         if session.e2ee {
-            return Err(ApiError::Conflict("The session is encrypted end to end"));
+            return Err(ENCRYPTED);
         }
         Ok(session)
     }
@@ -73,7 +81,7 @@ impl Caller {
         if roles.contains(&grant.role) {
             Ok(grant)
         } else {
-            Err(ApiError::Forbidden("The token's role does not allow this"))
+            Err(WRONG_ROLE)
         }
     }
 }
@@ -180,6 +188,52 @@ impl<S: Send + Sync> FromRequestParts<S> for ConnectionId {
         let id = segment(parts, "connection").await;
         id.and_then(|text| text.parse().ok())
             .ok_or(ApiError::Invalid("Invalid connection ID".to_owned()))
+    }
+}
+
+impl Takes for Caller {
+    fn takes(operation: &mut Operation<'_>) {
+        AuthProject::takes(operation);
+    }
+}
+
+impl Takes for Target {
+    fn takes(operation: &mut Operation<'_>) {
+        Caller::takes(operation);
+        operation.segment::<SessionId>("session", "The session.");
+        operation.refuses(&ApiError::Invalid("Invalid session ID".to_owned()));
+        operation.refuses(&ApiError::Missing("session"));
+    }
+}
+
+impl Takes for PathId {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.segment::<Uuid>("id", "Which one.");
+        operation.refuses(&ApiError::Invalid("Invalid ID".to_owned()));
+        operation.refuses(&ApiError::NotFound);
+    }
+}
+
+impl Takes for ProjectId {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.segment::<Self>(PATH_KEY, "The project's key.");
+        operation.refuses(&ApiError::Missing("project"));
+    }
+}
+
+impl Takes for StreamId {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.segment::<Self>("stream", "The stream.");
+        operation.refuses(&ApiError::InvalidStreamId);
+        operation.refuses(&ApiError::Missing("stream"));
+    }
+}
+
+impl Takes for ConnectionId {
+    fn takes(operation: &mut Operation<'_>) {
+        operation.segment::<Self>("connection", "The connection.");
+        operation.refuses(&ApiError::Invalid("Invalid connection ID".to_owned()));
+        operation.refuses(&ApiError::Missing("connection"));
     }
 }
 

@@ -1,8 +1,11 @@
 //! Values that several operations ask for. What exists of these types is valid.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
+use serde_json::json;
 
 use super::body::Asked;
 use super::error::ApiError;
@@ -22,6 +25,20 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Within<MIN, MAX> 
     }
 }
 
+impl<const MIN: u32, const MAX: u32> JsonSchema for Within<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("From{MIN}To{MAX}").into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": MIN, "maximum": MAX})
+    }
+}
+
 /// A text whose length in characters is in a range.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text<const MIN: usize, const MAX: usize>(pub String);
@@ -35,6 +52,20 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX
             let what = format!("must have {MIN} to {MAX} characters");
             Err(de::Error::custom(what))
         }
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> JsonSchema for Text<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOf{MIN}To{MAX}").into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": MIN, "maxLength": MAX})
     }
 }
 
@@ -77,6 +108,24 @@ impl<'de, S: Schemes> Deserialize<'de> for Uri<S> {
     }
 }
 
+impl<S: Schemes> JsonSchema for Uri<S> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Uri{}", S::BEGINNINGS[0]).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "format": "uri",
+            "pattern": format!("^({})", S::BEGINNINGS.join("|")),
+            "minLength": S::LENGTH.start(), "maxLength": S::LENGTH.end(),
+        })
+    }
+}
+
 macro_rules! schemes {
     ($($(#[$doc:meta])* $name:ident: $beginnings:expr, $length:expr;)*) => {$(
         $(#[$doc])*
@@ -102,7 +151,7 @@ schemes! {
 }
 
 /// How the streams of an archive or a broadcast are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamMode {
     /// All of them.
@@ -113,8 +162,9 @@ pub enum StreamMode {
 }
 
 /// A stream that is added to or removed from an archive or a broadcast (`protocol/rest.md`, 11.8).
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(example = json!({"addStream": "8b732909-0a06-46a2-8ea8-074e64d43422", "hasVideo": false}))]
 pub struct SelectStream {
     /// Take this one, or change what is taken of it. Excludes `removeStream`.
     pub add_stream: Option<StreamId>,
@@ -139,7 +189,7 @@ impl Asked for SelectStream {
 }
 
 /// Part of a list (`protocol/rest.md`, 11.5).
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 pub struct Paging {
     /// How many of the newest to leave out.
     #[serde(default)]
@@ -151,7 +201,7 @@ pub struct Paging {
 impl Asked for Paging {}
 
 /// A list of one session's only.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OfSession {
     /// Only those of this session. What is no id of ours finds nothing.
@@ -194,7 +244,7 @@ pub fn invalid(reason: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::http::lenient;

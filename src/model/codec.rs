@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 /// A video codec that passes through the server.
@@ -74,6 +75,22 @@ impl<'de> Deserialize<'de> for VideoCodecs {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(input)?;
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for VideoCodecs {
+    fn schema_name() -> Cow<'static, str> {
+        "VideoCodecs".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = VideoCodec::ALL.map(VideoCodec::word).join("|");
+        let pattern = format!("^({words})(,({words})){{0,3}}$");
+        json_schema!({"type": "string", "pattern": pattern, "examples": ["h264,vp8"]})
     }
 }
 

@@ -1,9 +1,10 @@
 //! How large composed pictures are (`protocol/rest.md`, 7.1).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One of the sizes of archives, broadcasts and renders: width and height in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Resolution {
     #[default]

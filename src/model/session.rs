@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::codec::VideoCodecs;
@@ -18,7 +19,7 @@ const MAX_ARCHIVE_NAME: usize = 80;
 pub const MAX_CONNECTIONS: u32 = 100_000;
 
 /// How media travels in a session (`p2p.preference`, `protocol/rest.md`, 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 pub enum MediaMode {
     /// Through this server (`disabled`).
     #[default]
@@ -33,7 +34,7 @@ pub enum MediaMode {
 }
 
 /// Whether a session is archived without being asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ArchiveMode {
     /// Only when a REST call starts it.

@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json::{known_word, whole_number};
@@ -69,7 +70,7 @@ pub enum ChannelKind {
 }
 
 /// Where pictures come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VideoSource {
     /// A camera.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use url::{Host, Url};
 
@@ -56,6 +57,22 @@ impl<'de> Deserialize<'de> for TargetUrl {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(input)?;
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for TargetUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "TargetUrl".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_LEN,
+        })
     }
 }
 

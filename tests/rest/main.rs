@@ -9,6 +9,7 @@ mod later;
 mod limits;
 mod live;
 mod moderation;
+mod openapi;
 mod projects;
 mod proxies;
 mod raw;

@@ -1,0 +1,116 @@
+//! The API's description as an OpenAPI document, made from what runs: paths and methods from the
+//! route table ([`routes`]), what an operation takes and gives from the types of its handler
+//! ([`operation`]), the words from [`texts`].
+
+pub mod operation;
+pub mod routes;
+pub mod schemas;
+pub mod texts;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use self::operation::{Gives, Operation};
+use self::routes::Route;
+use self::schemas::Schemas;
+
+/// The finished document, as it is served.
+#[derive(Debug, Clone)]
+pub struct Document(Bytes);
+
+impl Document {
+    /// Describes these routes.
+    pub fn of(routes: &[Route]) -> Self {
+        Self(describe(routes).to_string().into())
+    }
+}
+
+impl IntoResponse for Document {
+    fn into_response(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], self.0).into_response()
+    }
+}
+
+impl Gives for Document {
+    fn gives(operation: &mut Operation<'_>) {
+        let any = json!({"type": "object"});
+        operation.answer(200, "The document.", &[("application/json", any)]);
+    }
+}
+
+/// `GET /openapi.json`.
+pub async fn document(Extension(document): Extension<Document>) -> Document {
+    document
+}
+
+/// The document as JSON.
+pub fn describe(routes: &[Route]) -> Value {
+    let mut schemas = Schemas::default();
+    let mut paths: Map<String, Value> = Map::new();
+    for (at, route) in routes.iter().enumerate() {
+        // Where a handler comes again, it is under another name of the same operation.
+        let original = routes[..at]
+            .iter()
+            .find(|known| known.handler == route.handler);
+        let mut operation = Operation::new(&mut schemas);
+        (route.describe)(&mut operation);
+        let mut operation = operation.finish(&route.path);
+        introduce(&mut operation, route, original, at);
+        let methods = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
+        methods[route.method] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Parlor",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": texts::INTRODUCTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "This server"}],
+        "tags": tags(),
+        "paths": paths,
+        "components": {
+            "schemas": schemas.into_definitions(),
+            "securitySchemes": operation::security_schemes(),
+        },
+    })
+}
+
+fn tags() -> Value {
+    let tags = texts::TAGS.iter();
+    tags.map(|tag| json!({"name": tag.name, "description": tag.description}))
+        .collect()
+}
+
+/// Adds who it is and the words.
+fn introduce(operation: &mut Value, route: &Route, original: Option<&Route>, at: usize) {
+    let (module, _) = route.handler.split_once("::").unwrap_or_default();
+    let group = texts::group(module).map(|tag| tag.name);
+    operation["tags"] = group.into_iter().collect();
+    let id = route.handler.replace("::", ".");
+    match original {
+        None => {
+            let text = texts::of(route.handler);
+            operation["operationId"] = json!(id);
+            operation["summary"] = json!(text.map(|text| text.summary));
+            if let Some(more) = text
+                .map(|text| text.description)
+                .filter(|more| !more.is_empty())
+            {
+                operation["description"] = json!(more);
+            }
+        }
+        Some(original) => {
+            let method = original.method.to_ascii_uppercase();
+            let same = format!("The same as `{method} {}`", original.path);
+            operation["operationId"] = json!(format!("{id}.{at}"));
+            operation["summary"] = json!(same);
+            operation["deprecated"] = json!(true);
+        }
+    }
+}
