@@ -102,7 +102,7 @@ function card(api: OpenApi, entry: Entry): HTMLDetailsElement {
     {},
     make("span", { class: "method", "data-method": method }, method),
     make("code", { class: "path" }, path),
-    make("span", { class: "what" }, operation.summary),
+    make("span", { class: "what" }, ...prose(operation.summary)),
   );
   const details = make("details", { id: operation.operationId, class: operation.deprecated ? "card alias" : "card" }, summary);
   const open = () => {
@@ -158,9 +158,13 @@ function show(api: OpenApi): void {
   reveal();
 }
 
-/** Opens what the address names. */
+/** Opens what the address names, whatever was searched for. */
 function reveal(): void {
   const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (named?.closest("[hidden]")) {
+    find<HTMLInputElement>("search").value = "";
+    find("search").dispatchEvent(new Event("input"));
+  }
   if (named instanceof HTMLDetailsElement) named.open = true;
   named?.scrollIntoView();
 }

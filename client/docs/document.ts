@@ -19,6 +19,7 @@ export interface Schema {
   maximum?: number;
   minLength?: number;
   maxLength?: number;
+  maxItems?: number;
   examples?: unknown[];
 }
 

@@ -11,12 +11,12 @@ export interface Member {
   members: Member[];
 }
 
-/** What a schema's reference points to; null, which only stands for "not given", is left out. */
+/** What a schema's reference points to; null and an empty list, which only stand for "not given", are left out. */
 export function resolve(document: OpenApi, schema: Schema): Schema {
   const name = schema.$ref?.split("/").pop();
   const named = name === undefined ? undefined : document.components.schemas[name];
   if (named) return resolve(document, { ...named, ...(schema.description && { description: schema.description }) });
-  const some = schema.anyOf?.filter((one) => one.type !== "null");
+  const some = schema.anyOf?.filter((one) => one.type !== "null" && one.maxItems !== 0);
   if (some?.length !== 1 || !some[0]) return schema;
   const { anyOf: _, ...rest } = schema;
   return resolve(document, { ...some[0], ...rest });

@@ -39,7 +39,10 @@ const api: OpenApi = {
         required: ["mode"],
         properties: {
           mode: { $ref: "#/components/schemas/Mode" },
-          layout: { anyOf: [{ $ref: "#/components/schemas/Layout" }, { type: "null" }], description: "How." },
+          layout: {
+            anyOf: [{ $ref: "#/components/schemas/Layout" }, { type: "null" }, { type: "array", maxItems: 0 }],
+            description: "How.",
+          },
           count: { type: ["integer", "null"], minimum: 1, maximum: 5, default: 2 },
         },
       },

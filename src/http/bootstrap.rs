@@ -4,18 +4,17 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 use tracing::{Level, debug, enabled};
 
 use super::AppState;
 use super::forwarded::Client;
 use super::openapi::operation::{Operation, Takes};
-use crate::hub::SYMPHONY;
-use crate::hub::config::HubConfig;
+use super::session_info::SessionInfo;
 use crate::hub::effect::{Admission, Denial};
-use crate::model::codec::VideoCodec;
 use crate::model::id::{ConnectionId, SessionId};
-use crate::model::session::MediaMode;
 use crate::turn::ice_servers::IceServer;
 
 /// Where `messaging_url` points; a websocket is welcome anywhere, this is for people who read logs.
@@ -25,9 +24,13 @@ const MESSAGING_PATH: &str = "/rumor";
 const MAX_LOG_ENTRY: usize = 256 * 1024;
 
 /// Answers `config.json`: nothing is different from what the client knows (2.3).
-pub async fn config() -> Json<Value> {
-    Json(json!({}))
+pub async fn config() -> Json<ClientConfig> {
+    Json(ClientConfig {})
 }
+
+/// Nothing.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ClientConfig {}
 
 /// Answers session info (2.4): where to go, if the token is good. Failures are answers, too:
 /// with any other status than 200 the client would hide the reason and try again.
@@ -36,24 +39,22 @@ pub async fn session_info(
     Path(path): Path<SessionPath>,
     Extension(client): Extension<Client>,
     headers: HeaderMap,
-) -> Json<Value> {
-    Json(json!([
-        match admitted(&state, &path.session, &headers).await {
-            Ok(admission) => info(
-                &admission,
-                &messaging_url(&state, &client),
-                &ice_servers(&state, &client, &headers),
-                &state.config.limits.hub
-            ),
-            Err((code, message)) => {
-                debug!(
-                    session.id = path.session,
-                    code, message, "Session info refused"
-                );
-                json!({"error": {"code": code, "errorMessage": {"message": message}}})
-            }
+) -> Json<[SessionInfo; 1]> {
+    Json([match admitted(&state, &path.session, &headers).await {
+        Ok(admission) => SessionInfo::granted(
+            &admission,
+            messaging_url(&state, &client),
+            ice_servers(&state, &client, &headers),
+            &state.config.limits.hub,
+        ),
+        Err((code, message)) => {
+            debug!(
+                session.id = path.session,
+                code, message, "Session info refused"
+            );
+            SessionInfo::refused(code, message)
         }
-    ]))
+    }])
 }
 
 /// The one part of the path that matters; the host that the client meant may precede it.
@@ -94,44 +95,6 @@ async fn admitted(
     }
 }
 
-fn info(
-    admission: &Admission,
-    messaging_url: &str,
-    ice_servers: &[IceServer],
-    hub: &HubConfig,
-) -> Value {
-    let session = &admission.session;
-    let (adaptive, simulcast) = (hub.adaptive.enabled, hub.simulcast);
-    let codecs = admission
-        .video_codecs
-        .as_ref()
-        .or(hub.video_codecs.as_ref());
-    let allowed = |codec| codecs.is_none_or(|codecs| codecs.rank(codec).is_some());
-    let host = messaging_url.split('/').nth(2).unwrap_or_default();
-    json!({
-        "session_id": session.id.as_str(),
-        "partner_id": session.project.to_string(),
-        "messaging_server_url": host,
-        "messaging_url": messaging_url,
-        "symphony_address": SYMPHONY,
-        "media_server_hostname": host,
-        "ice_servers": ice_servers,
-        "properties": {
-            "p2p": {"preference": {"value": preference(session.media_mode, adaptive)}},
-            "reconnection": true,
-            "renegotiation": true,
-            "simulcast": simulcast,
-            // Layers by rid, not by groups of SSRCs that are the same in every client (13.5).
-            "streamSimulcastRidEnabled": simulcast,
-            "e2ee": session.e2ee,
-            "vp8": allowed(VideoCodec::Vp8),
-            "vp9": allowed(VideoCodec::Vp9),
-            "h264": allowed(VideoCodec::H264),
-            "priorityVideoCodec": codecs.map_or("", |codecs| codecs.first().word()),
-        },
-    })
-}
-
 /// Ways for those who cannot reach the media port, with credentials for the connection that asks.
 fn ice_servers(state: &AppState, client: &Client, headers: &HeaderMap) -> Vec<IceServer> {
     let connection = headers.get("x-tb-connectionid");
@@ -143,16 +106,6 @@ fn ice_servers(state: &AppState, client: &Client, headers: &HeaderMap) -> Vec<Ic
     let now_s = u64::try_from(state.clock.unix_ms() / 1000).unwrap_or_default();
     let base_url = state.base_url(client);
     state.ice.list(&connection.to_string(), &base_url, now_s)
-}
-
-/// What clients are told of a session's media mode. They only take part in moving streams if
-/// the mode is `adaptive`.
-fn preference(mode: MediaMode, adaptive: bool) -> &'static str {
-    match mode {
-        MediaMode::Relayed => "enabled",
-        MediaMode::Adaptive if adaptive => "adaptive",
-        MediaMode::Routed | MediaMode::Adaptive => "disabled",
-    }
 }
 
 /// The public URL with another scheme: `ws` for `http`, `wss` for `https`.
@@ -181,17 +134,4 @@ pub async fn client_log(body: Body) -> StatusCode {
         );
     }
     StatusCode::OK
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_are_told_the_mode_that_the_session_is_run_in() {
-        let told = |mode| [true, false].map(|adaptive| preference(mode, adaptive));
-        assert_eq!(told(MediaMode::Relayed), ["enabled", "enabled"]);
-        assert_eq!(told(MediaMode::Routed), ["disabled", "disabled"]);
-        assert_eq!(told(MediaMode::Adaptive), ["adaptive", "disabled"]);
-    }
 }

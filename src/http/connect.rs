@@ -58,7 +58,8 @@ pub struct Websocket {
     /// Sent along when the websocket is opened; at most 512 bytes in all.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Samples per second: 8000, 16000 or 24000.
+    /// Samples per second.
+    #[schemars(extend("enum" = [8000, 16_000, 24_000, null]))]
     pub audio_rate: Option<u32>,
     /// Publish what comes back.
     #[serde(default)]

@@ -31,6 +31,7 @@ pub mod renders;
 pub mod requests;
 pub mod router;
 pub mod serve;
+pub mod session_info;
 pub mod sessions;
 pub mod signals;
 pub mod sip;

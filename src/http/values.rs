@@ -194,7 +194,7 @@ pub struct Paging {
     /// How many of the newest to leave out.
     #[serde(default)]
     pub offset: u32,
-    /// How many at most; [`Self::count`] applies default and limit.
+    /// How many at most: 50 unless told, and never more than 1000.
     count: Option<u32>,
 }
 

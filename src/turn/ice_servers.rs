@@ -5,19 +5,21 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::credential::{CREDENTIAL_LIFETIME, Issuer};
 
 /// One entry of `ice_servers` in session info (`protocol/signaling.md`, 2.4), as
 /// `RTCIceServer` has it, with the older `url` beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IceServer {
     url: String,
     urls: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     credential: Option<Redacted>,
 }
 

@@ -63,7 +63,7 @@ pub fn describe(routes: &[Route]) -> Value {
         let methods = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
         methods[route.method] = operation;
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Parlor",
@@ -78,7 +78,24 @@ pub fn describe(routes: &[Route]) -> Value {
             "schemas": schemas.into_definitions(),
             "securitySchemes": operation::security_schemes(),
         },
-    })
+    });
+    unwrap_lines(&mut document);
+    document
+}
+
+/// Joins the lines of descriptions that are doc comments; paragraphs stay apart.
+fn unwrap_lines(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(text)) = members.get_mut("description") {
+                let paragraphs = text.split("\n\n").map(|lines| lines.replace('\n', " "));
+                *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+            }
+            members.values_mut().for_each(unwrap_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_lines),
+        _ => {}
+    }
 }
 
 fn tags() -> Value {

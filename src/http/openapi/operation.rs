@@ -89,7 +89,7 @@ impl<'a> Operation<'a> {
 
     /// Takes a body in one of these media types.
     pub fn body<T: JsonSchema>(&mut self, media_types: &[&str]) {
-        let schema = self.schemas.asked::<T>();
+        let schema = self.schemas.asked_in_body::<T>();
         self.body = Some(json!({"content": content(media_types, &schema)}));
     }
 

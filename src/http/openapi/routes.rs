@@ -31,7 +31,7 @@ pub struct Route {
 pub struct Routes {
     router: Router<AppState>,
     described: Vec<Route>,
-    pages: Vec<&'static str>,
+    undescribed: Vec<String>,
 }
 
 /// Methods named like those of HTTP.
@@ -77,7 +77,17 @@ impl Routes {
     #[must_use]
     pub fn page(mut self, path: &'static str, page: MethodRouter<AppState>) -> Self {
         self.router = self.router.route(path, page);
-        self.pages.push(path);
+        self.undescribed.push(path.to_owned());
+        self
+    }
+
+    /// Serves routes once more, below another path. That they are there, too, is told in words.
+    #[must_use]
+    pub fn also_below(mut self, prefix: &str, others: Self) -> Self {
+        self.router = self.router.nest(prefix, others.router);
+        let paths = others.described.into_iter();
+        let paths = paths.map(|route| format!("{prefix}{}", route.path));
+        self.undescribed.extend(paths);
         self
     }
 
@@ -98,7 +108,7 @@ impl Routes {
     pub fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
         self.described.extend(other.described);
-        self.pages.extend(other.pages);
+        self.undescribed.extend(other.undescribed);
         self
     }
 
@@ -117,8 +127,8 @@ impl Routes {
     }
 
     /// The router, what is described of it, and the paths of what is not.
-    pub fn into_parts(self) -> (Router<AppState>, Vec<Route>, Vec<&'static str>) {
-        (self.router, self.described, self.pages)
+    pub fn into_parts(self) -> (Router<AppState>, Vec<Route>, Vec<String>) {
+        (self.router, self.described, self.undescribed)
     }
 }
 

@@ -27,9 +27,21 @@ impl Default for Schemas {
 }
 
 impl Schemas {
-    /// Of what is asked in a body.
+    /// Of what is asked.
     pub fn asked<T: JsonSchema>(&mut self) -> Value {
         self.asked.subschema_for::<T>().into()
+    }
+
+    /// Of what is asked in a body, which may as well be nothing where nothing is needed.
+    pub fn asked_in_body<T: JsonSchema>(&mut self) -> Value {
+        let members: Value = T::json_schema(&mut self.asked).into();
+        let schema = self.asked::<T>();
+        match &members["required"] {
+            Value::Null => {
+                json!({"anyOf": [schema, {"type": "null"}, {"type": "array", "maxItems": 0}]})
+            }
+            _ => schema,
+        }
     }
 
     /// Of what is answered.
@@ -73,6 +85,10 @@ fn with_null(schema: &mut Value) {
         return;
     };
     for (name, member) in members {
+        if let Some(member) = member.as_object_mut() {
+            // Not given is not given.
+            member.retain(|key, value| key != "default" || !value.is_null());
+        }
         if contains(&required, name) || allows_null(member) {
             continue;
         }
@@ -86,7 +102,10 @@ fn with_null(schema: &mut Value) {
         } else {
             let inner = ["$ref", "type", "enum", "oneOf", "anyOf"];
             let inner = inner.into_iter().filter_map(|key| object.remove_entry(key));
-            let inner = Value::Object(inner.collect());
+            let inner: Map<_, _> = inner.collect();
+            if inner.is_empty() {
+                continue;
+            }
             object.insert("anyOf".into(), json!([inner, {"type": "null"}]));
         }
     }

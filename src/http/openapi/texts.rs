@@ -6,7 +6,7 @@ The REST API of a video session server that speaks OpenTok's: an application cha
 of its OpenTok SDK and keeps everything else.
 
 **Signing.** Each call carries a JWT in `X-OPENTOK-AUTH`, signed with the project's secret, or \
-with an account's for what is tagged *Projects*. What is not signed well is answered with 403, \
+with an account's for managing projects. What is not signed well is answered with 403, \
 never with 401, because SDKs know 403 only.
 
 **Tolerance.** SDKs differ in how they write things, and all of them are understood: members are \
@@ -16,6 +16,11 @@ whole numbers may come as texts, slashes may be doubled or at the end of the pat
 
 **Errors.** Every refusal has `code`, `message` and `description`. A path that does not exist is \
 404, a method that it has not is 405.
+
+**Other paths.** All of `/v2/project/…` is also at `/v2/partner/…` where the operator has \
+switched that on (`auth.legacy_header`), as SDKs before 2017 call it. What clients fetch is also \
+served with the host in front that they meant, as `OT.setProxyUrl` makes them ask. A websocket is \
+welcome at any path.
 
 **Not there yet.** Operations that answer 501 check everything that they are asked, as they will \
 when they can do it.";
@@ -287,8 +292,7 @@ pub const TEXTS: &[Text] = &[
     text(
         "bootstrap::config",
         "Fetch the client's settings",
-        "Nothing differs from what it knows. This and what follows is also served with the host \
-         in front that the client meant, as `OT.setProxyUrl` makes it ask.",
+        "Nothing differs from what it knows.",
     ),
     text(
         "bootstrap::session_info",
