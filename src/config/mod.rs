@@ -229,7 +229,7 @@ impl Config {
         let http = HttpConfig::read(reader, dev);
         let tls = read_tls(reader);
         let media = MediaConfig::read(reader, dev);
-        let turn = TurnConfig::read(reader);
+        let turn = TurnConfig::read(reader, media.as_ref().map(|media| media.listen));
         let ice = turn::read_elsewhere(reader);
         let metrics = reader.optional("metrics.listen", "\"127.0.0.1:9464\"");
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));

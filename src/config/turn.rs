@@ -33,8 +33,16 @@ impl TurnConfig {
         self.listen.is_some() || self.tcp
     }
 
-    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let listen = reader.optional("turn.listen", "\"0.0.0.0:3479\"");
+    /// `media` is where media is taken, which cannot be here as well.
+    pub(super) fn read(reader: &mut Reader, media: Option<SocketAddr>) -> Option<Self> {
+        let listen: Option<Option<SocketAddr>> = reader.optional("turn.listen", "\"0.0.0.0:3479\"");
+        if let (Some(Some(turn)), Some(media)) = (listen, media)
+            && turn.port() != 0
+            && turn == media
+        {
+            let what = "is where media is taken, and must be another port";
+            reader.problem("turn.listen", what, Some("\"0.0.0.0:3479\""));
+        }
         let urls = read_urls(reader, "turn.urls");
         let secret = read_secret(reader, "turn.secret");
         let allocations = reader.count("turn.allocations", "5000");
@@ -155,8 +163,15 @@ mod tests {
         let config = load("[turn]\nlisten='127.0.0.1:3479'\ntcp=true").unwrap();
         assert!(config.turn.is_on() && config.turn.tcp);
         assert_eq!(config.turn.limits, Limits::default());
-        let problems = load("[turn]\nallocations=20000").unwrap_err().0;
-        assert_eq!(problems[0].key, "turn.allocations");
+        for (text, key) in [
+            ("allocations=20000", "turn.allocations"),
+            ("listen='127.0.0.1:3478'", "turn.listen"),
+            ("urls=['turn.example.com']", "turn.urls"),
+            ("secret='short'", "turn.secret"),
+        ] {
+            let problems = load(&format!("[turn]\n{text}")).unwrap_err().0;
+            assert_eq!(problems[0].key, key, "{text}");
+        }
         let files = vec!["config/production.toml".into()];
         let sources = Sources {
             files,

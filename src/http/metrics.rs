@@ -29,8 +29,8 @@ pub struct Scrape {
     pub hub: Option<hub::snapshot::Snapshot>,
     /// From the media worker, if it answers.
     pub media: Option<media::Snapshot>,
-    /// From the TURN server, if there is one and it answers.
-    pub turn: Option<turn::Snapshot>,
+    /// From the TURN server, if there is one; within, if it answers.
+    pub turn: Option<Option<turn::Snapshot>>,
     /// Whether the database answers.
     pub database: bool,
     /// How long its answer took.
@@ -60,17 +60,20 @@ async fn metrics(State(state): State<AppState>) -> Response {
         let answered = timeout(PATIENCE, state.db.check()).await;
         (matches!(answered, Ok(Ok(()))), state.clock.now() - began)
     };
-    let turn = async { state.turn.as_ref()?.snapshot().await.ok() };
+    let turn = async {
+        let snapshot = timeout(PATIENCE, state.turn.as_ref()?.snapshot()).await;
+        Some(snapshot.ok().and_then(Result::ok))
+    };
     let (hub, media, turn, (database, database_answer)) = tokio::join!(
         timeout(PATIENCE, state.hub.snapshot()),
         timeout(PATIENCE, state.media.snapshot()),
-        timeout(PATIENCE, turn),
+        turn,
         database,
     );
     let scrape = Scrape {
         hub: hub.ok().and_then(Result::ok),
         media: media.ok().and_then(Result::ok),
-        turn: turn.ok().flatten(),
+        turn,
         database,
         database_answer,
         draining: state.draining.is_cancelled(),
@@ -95,11 +98,13 @@ impl Scrape {
     }
 
     fn process(&self, out: &mut Exposition) {
+        let turn = self.turn.map(|turn| ("part=\"turn\"", turn.is_some()));
         let parts = [
             ("part=\"database\"", self.database),
             ("part=\"hub\"", self.hub.is_some()),
             ("part=\"media\"", self.media.is_some()),
         ];
+        let parts = parts.into_iter().chain(turn);
         let parts = parts.map(|(label, up)| (label, u8::from(up)));
         out.labelled(
             "gauge",
@@ -253,7 +258,7 @@ impl Scrape {
     }
 
     fn relays(&self, out: &mut Exposition) {
-        let turn = self.turn.unwrap_or_default();
+        let turn = self.turn.flatten().unwrap_or_default();
         let help = "Allocations of the TURN server.";
         out.gauge("parlor_turn_allocations", help, turn.allocations);
         let help = "TCP and TLS connections to the TURN server.";

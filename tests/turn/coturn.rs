@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use parlor::config::Config;
+use parlor::config::{Announce, Config};
 use parlor::turn::credential::Issuer;
 
 use super::support::TestClient;
@@ -131,6 +131,34 @@ async fn its_clients_reach_each_other_over_udp() {
 }
 
 #[tokio::test]
+async fn its_clients_reach_each_other_over_ipv6_and_by_addresses_of_both_families() {
+    let server = server_with(|config| {
+        config.turn.listen = Some("[::1]:0".parse().unwrap());
+        let both = ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap());
+        config.media.announce = Announce::Addresses(both.to_vec());
+    })
+    .await;
+    for family in ["-x", "-X", "-Z"] {
+        passes(server.turn_addr(), &[family]).await;
+    }
+}
+
+#[tokio::test]
+async fn its_clients_may_ask_for_more_than_they_need_and_break_off() {
+    let server = server().await;
+    // Further permissions and channels; no fragments; padded channels.
+    for more in ["-G", "-g", "-D"] {
+        passes(server.turn_addr(), &[more]).await;
+    }
+    // What should be refused, broken requests, and clients that go without a word.
+    for bad in ["-N", "-R", "-B"] {
+        let client = Client::new("ben").with(&["-y", "-c", "-n", "3", bad]);
+        client.run(server.turn_addr()).await;
+    }
+    passes(server.turn_addr(), &[]).await;
+}
+
+#[tokio::test]
 async fn its_clients_reach_each_other_over_tcp() {
     let server = server().await;
     passes(server.http_addr(), &["-t"]).await;
@@ -169,7 +197,7 @@ async fn the_address_of_media_does_not_open_its_other_ports() {
         return;
     };
     // Here media is announced where somebody else listens too.
-    let announced = |config: &mut Config| config.media.announce = parlor::config::Announce::Auto;
+    let announced = |config: &mut Config| config.media.announce = Announce::Auto;
     let server = server_with(announced).await;
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

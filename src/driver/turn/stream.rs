@@ -22,7 +22,7 @@ const OUTBOX_LEN: usize = 512;
 /// see the stream closed.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Messages written with one call.
+/// Messages written before a flush.
 const WRITE_BATCH_LEN: usize = 32;
 
 /// Connections that may wait to be served; behind them, they wait at the port.
@@ -105,9 +105,11 @@ async fn write(
 ) -> io::Result<()> {
     let mut batch = Vec::with_capacity(WRITE_BATCH_LEN);
     while waiting.recv_many(&mut batch, WRITE_BATCH_LEN).await > 0 {
-        timeout(WRITE_PATIENCE, writer.write_all(&batch.concat())).await??;
+        for message in batch.drain(..) {
+            // One by one: coturn's client takes a TLS record for a message, and loses a second one.
+            timeout(WRITE_PATIENCE, writer.write_all(&message)).await??;
+        }
         timeout(WRITE_PATIENCE, writer.flush()).await??;
-        batch.clear();
     }
     timeout(WRITE_PATIENCE, writer.shutdown()).await?
 }
