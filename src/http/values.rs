@@ -119,7 +119,7 @@ impl<S: Schemes> JsonSchema for Uri<S> {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string", "format": "uri",
+            "type": "string",
             "pattern": format!("^({})", S::BEGINNINGS.join("|")),
             "minLength": S::LENGTH.start(), "maxLength": S::LENGTH.end(),
         })

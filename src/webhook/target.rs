@@ -70,9 +70,8 @@ impl JsonSchema for TargetUrl {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_LEN,
-        })
+        // Names of hosts may be in any script, so it is no "uri" to the letter.
+        json_schema!({"type": "string", "pattern": "^https?://", "maxLength": MAX_LEN})
     }
 }
 
