@@ -53,13 +53,14 @@ pub fn describe(routes: &[Route]) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for (at, route) in routes.iter().enumerate() {
         // Where a handler comes again, it is under another name of the same operation.
-        let original = routes[..at]
-            .iter()
-            .find(|known| known.handler == route.handler);
+        let before = routes[..at].iter();
+        let same: Vec<_> = before
+            .filter(|known| known.handler == route.handler)
+            .collect();
         let mut operation = Operation::new(&mut schemas);
         (route.describe)(&mut operation);
         let mut operation = operation.finish(&route.path);
-        introduce(&mut operation, route, original, at);
+        introduce(&mut operation, route, &same);
         let methods = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
         methods[route.method] = operation;
     }
@@ -104,13 +105,13 @@ fn tags() -> Value {
         .collect()
 }
 
-/// Adds who it is and the words.
-fn introduce(operation: &mut Value, route: &Route, original: Option<&Route>, at: usize) {
+/// Adds who it is and the words. `same` are routes of the same handler that come before.
+fn introduce(operation: &mut Value, route: &Route, same: &[&Route]) {
     let (module, _) = route.handler.split_once("::").unwrap_or_default();
     let group = texts::group(module).map(|tag| tag.name);
     operation["tags"] = group.into_iter().collect();
     let id = route.handler.replace("::", ".");
-    match original {
+    match same.first() {
         None => {
             let text = texts::of(route.handler);
             operation["operationId"] = json!(id);
@@ -124,9 +125,9 @@ fn introduce(operation: &mut Value, route: &Route, original: Option<&Route>, at:
         }
         Some(original) => {
             let method = original.method.to_ascii_uppercase();
-            let same = format!("The same as `{method} {}`", original.path);
-            operation["operationId"] = json!(format!("{id}.{at}"));
-            operation["summary"] = json!(same);
+            let summary = format!("The same as `{method} {}`", original.path);
+            operation["operationId"] = json!(format!("{id}.{}", same.len() + 1));
+            operation["summary"] = json!(summary);
             operation["deprecated"] = json!(true);
         }
     }
