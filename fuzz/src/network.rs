@@ -1,7 +1,11 @@
-//! What arrives on a TCP port: first bytes of any service, and a stream of packets.
+//! What arrives on a TCP port: first bytes of any service, a stream of packets, and what the headers
+//! of a request say of where it came from.
 
 use std::io::Read;
+use std::net::IpAddr;
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use parlor::http::forwarded::TrustedProxies;
 use parlor::net::framing::{FrameQueue, FrameReader};
 use parlor::net::service::{MAX_FIRST_LEN, Service, classify};
 use parlor::sfu::datagram::SLOT_LEN;
@@ -67,5 +71,30 @@ fn packets(stream: &[u8], step: usize) -> Vec<Vec<u8>> {
             return packets;
         }
         assert!(rest.len() < before);
+    }
+}
+
+/// The headers of a request that say where it came from, one in a line: from a stranger they mean
+/// nothing, and from a proxy no more than an address, whether by TLS, and what can be a host.
+pub fn forwarded(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        let value = HeaderValue::from_bytes(&line[colon + 1..]);
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    let network = "10.0.0.0/8".parse().expect("a network");
+    let proxies = TrustedProxies::new(&[network]);
+    let stranger = proxies.client(([9, 9, 9, 9], 1).into(), &headers);
+    assert_eq!(stranger.address, IpAddr::from([9, 9, 9, 9]));
+    assert!(!stranger.proxied && stranger.secure.is_none());
+    let client = proxies.client(([10, 0, 0, 1], 1).into(), &headers);
+    for host in [stranger.host, client.host].into_iter().flatten() {
+        assert!(!host.contains(['/', '@', '?', '#', ' ', '"']), "{host}");
     }
 }

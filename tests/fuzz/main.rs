@@ -69,6 +69,11 @@ fn first_bytes_of_connections() {
 }
 
 #[test]
+fn what_proxies_say_of_a_request() {
+    run("forwarded", INPUTS / 4, network::forwarded);
+}
+
+#[test]
 fn packets_on_a_byte_stream() {
     run("framing", INPUTS / 2, network::framing);
 }

@@ -55,6 +55,8 @@ async fn what_goes_on_is_counted() {
             "parlor_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"}",
             1.0,
         ),
+        ("parlor_http_cut_off_total{reason=\"too_many\"}", 0.0),
+        ("parlor_http_cut_off_total{reason=\"slow_head\"}", 0.0),
     ] {
         assert_eq!(value(&text, name), expected, "{name}");
     }
