@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -35,8 +35,8 @@ const MAX_HEAD: usize = 64 * 1024;
 /// The connections of one server. All clones are the same.
 #[derive(Debug, Clone)]
 pub struct Connections {
-    most: usize,
     free: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
     of_one_address: PerAddress,
     refused: Arc<AtomicU64>,
     cut_off: Arc<CutOff>,
@@ -64,6 +64,13 @@ pub struct Counts {
 struct Occupied {
     _in_all: OwnedSemaphorePermit,
     _of_its_address: Option<Place>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Connections {
@@ -71,8 +78,8 @@ impl Connections {
     pub fn new(config: &HttpConfig) -> Self {
         let most = config.crowd.connections.min(Semaphore::MAX_PERMITS);
         Self {
-            most,
             free: Arc::new(Semaphore::new(most)),
+            open: Arc::default(),
             of_one_address: PerAddress::new(config.crowd.of_one_address),
             refused: Arc::default(),
             cut_off: Arc::default(),
@@ -85,7 +92,7 @@ impl Connections {
     pub fn counts(&self) -> Counts {
         let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
         Counts {
-            open: self.most - self.free.available_permits(),
+            open: self.open.load(Ordering::Relaxed),
             refused: read(&self.refused),
             slow_head: read(&self.cut_off.head),
             slow_body: read(&self.cut_off.body),
@@ -156,9 +163,11 @@ impl Connections {
                 }
             },
         };
+        self.open.fetch_add(1, Ordering::Relaxed);
         Some(Occupied {
             _in_all: in_all,
             _of_its_address: place,
+            open: Arc::clone(&self.open),
         })
     }
 
