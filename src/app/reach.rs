@@ -71,10 +71,10 @@ impl Listeners {
             return Ok(Some(listener.local_addr()?));
         }
         let mut address = self.http.local_addr()?;
+        if config.is_behind_proxy() {
+            return Ok(None);
+        }
         if let Some(url) = &config.http.public_url {
-            if url.is_secure() && config.tls.is_none() {
-                return Ok(None);
-            }
             address.set_port(url.port());
         }
         Ok(Some(address))

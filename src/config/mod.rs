@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::model::codec::VideoCodecs;
 use layers::Layers;
-use values::Reader;
+use values::{PublicUrl, Reader};
 
 use crate::db;
 use crate::sfu::worker::MAX_WORKERS;
@@ -204,6 +204,13 @@ impl Config {
         self.data_dir.join("parlor.sqlite")
     }
 
+    /// Whether clients reach `http.listen` through a proxy that does TLS: what is not HTTP does not
+    /// come through it.
+    pub fn is_behind_proxy(&self) -> bool {
+        let url = self.http.public_url.as_ref();
+        self.tls.is_none() && url.is_some_and(PublicUrl::is_secure)
+    }
+
     /// The scheme in which `http` is served.
     pub fn scheme(&self) -> &'static str {
         match self.tls {
@@ -242,7 +249,7 @@ impl Config {
         }
         let webhooks = WebhookConfig::read(reader);
         let log = LogConfig::read(reader);
-        Some(Self {
+        let config = Self {
             dev,
             http: http?,
             tls: tls?,
@@ -256,7 +263,14 @@ impl Config {
             limits: limits?,
             webhooks: webhooks?,
             log: log?,
-        })
+        };
+        let over_tcp = config.media.tcp_listen.is_some() || !config.is_behind_proxy();
+        if !(config.media.udp || config.media.tcp && over_tcp) {
+            let what = "must be true where media cannot come over TCP: media.tcp is off, or a \
+                        proxy is in front of http.listen and media.tcp_listen is not set";
+            reader.problem("media.udp", what, Some("true"));
+        }
+        Some(config)
     }
 }
 
@@ -266,10 +280,6 @@ impl MediaConfig {
         let listen = reader.parsed::<SocketAddr>("media.listen", "\"[::]:3478\"");
         let [udp, tcp] = ["media.udp", "media.tcp"].map(|key| reader.boolean(key));
         let tcp_listen = reader.optional("media.tcp_listen", "\"0.0.0.0:3478\"");
-        if !udp && !tcp {
-            let what = "must be true if media.tcp is not: there is no other way for media";
-            reader.problem("media.udp", what, Some("true"));
-        }
         let texts = reader.list("media.announce");
         let workers = reader.count_or_auto::<usize>("media.workers", "4");
         if workers.flatten().is_some_and(|count| count > MAX_WORKERS) {
@@ -522,6 +532,28 @@ mod tests {
                 "webhooks.url",
             ]
         );
+    }
+
+    #[test]
+    fn there_is_always_a_way_for_media() {
+        let load = |pairs: &[(&str, &str)]| {
+            let proxied = [
+                ("PARLOR_MEDIA_UDP", "false"),
+                ("PARLOR_HTTP_PUBLIC_URL", "https://video.example.com"),
+            ];
+            with_env(&[&proxied, pairs].concat(), true)
+        };
+        assert_eq!(keys(&load(&[]).unwrap_err()), ["media.udp"]);
+        let off = ("PARLOR_MEDIA_TCP", "false");
+        let listen = ("PARLOR_MEDIA_TCP_LISTEN", "0.0.0.0:3478");
+        assert_eq!(keys(&load(&[off, listen]).unwrap_err()), ["media.udp"]);
+        load(&[listen]).unwrap();
+        load(&[("PARLOR_HTTP_PUBLIC_URL", "http://10.0.0.1:8080")]).unwrap();
+        load(&[
+            ("PARLOR_TLS_CERTIFICATE_FILE", "cert.pem"),
+            ("PARLOR_TLS_KEY_FILE", "key.pem"),
+        ])
+        .unwrap();
     }
 
     #[test]

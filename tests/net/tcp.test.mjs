@@ -1,13 +1,34 @@
-// Networks that let no UDP through, with the unmodified official client: media goes over TCP.
+// Networks that let no UDP through, or nothing but HTTPS, with the unmodified official client: media
+// goes over TCP.
 
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { describe, test } from "node:test";
 
 import { useCall } from "../browser/support/call.mjs";
 import { eventually } from "../browser/support/parlor.mjs";
-import { SERVER, SITE, addHost, network } from "./support/network.mjs";
+import { HUB, SERVER, SITE, addHost, network } from "./support/network.mjs";
 
-const NO_UDP = "table inet wall { chain out { type filter hook output priority 0; oifname net0 meta l4proto udp drop; } }";
+const NO_UDP = `
+  table inet wall {
+    chain out {
+      type filter hook output priority filter;
+      oifname net0 meta l4proto udp drop
+    }
+  }`;
+
+/** Besides the application's site, which is somewhere else, only HTTPS. */
+const ONLY_443 = `
+  table inet wall {
+    chain out {
+      type filter hook output priority filter; policy drop;
+      oifname lo accept
+      ip daddr ${HUB.v4} tcp dport 80 accept
+      tcp dport 443 accept
+    }
+  }`;
+
+const certificate = (name) => fileURLToPath(new URL(`../fixtures/tls/first.${name}`, import.meta.url));
 
 /** Ana and Ben in a call, both on the client. */
 async function two({ createSession, join, talk }) {
@@ -51,6 +72,29 @@ describe("a client whose network lets UDP through, and then does not", () => {
 
     const { ana: cleo, ben: dan } = await two(call);
     assert.deepEqual(await ways(cleo, dan), overTcp);
+  });
+});
+
+describe("a client whose network lets only HTTPS through", () => {
+  // The certificate is made by nobody, for another name; the network is ours.
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+  const call = useCall(network(() => {
+    const server = addHost("server", SERVER.v4);
+    const client = addHost("client", "203.0.113.30");
+    client.filter(ONLY_443);
+    return {
+      within: server.within,
+      http: `${SERVER.v4}:443`,
+      media: `${SERVER.v4}:3478`,
+      env: { PARLOR_TLS_CERTIFICATE_FILE: certificate("pem"), PARLOR_TLS_KEY_FILE: certificate("key") },
+      site: SITE.v4,
+      browser: () => client.browser(["--ignore-certificate-errors"]),
+    };
+  }));
+
+  test("has all of a call on that port", async () => {
+    const { ana, ben } = await two(call);
+    assert.deepEqual(await ways(ana, ben), [`tcp ${SERVER.v4} 443`]);
   });
 });
 

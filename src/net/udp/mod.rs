@@ -24,6 +24,9 @@ use super::options::{get_option, set_option};
 /// Datagrams or messages per system call.
 const BATCH_LEN: usize = 64;
 
+/// Bytes that the kernel is asked to buffer each way, unless it is asked for something else.
+const BUFFER_LEN: usize = 4 << 20;
+
 /// What happened to datagrams so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -115,14 +118,16 @@ impl BatchSocket {
         let segmentation = set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0)
             .inspect_err(|error| debug!(%error, "No UDP segmentation offload here"))
             .is_ok();
-        Ok(Self {
+        let this = Self {
             socket,
             v6,
             segmentation,
             refusals: 0,
             lost: 0,
             counters: Counters::default(),
-        })
+        };
+        this.buffer(BUFFER_LEN)?;
+        Ok(this)
     }
 
     /// Asks the kernel to buffer so many bytes each way; returns how many it grants: no more than
