@@ -53,7 +53,9 @@ impl Listeners {
         }
         match self.media_address(config)? {
             Some(bound) if config.media.tcp => {
-                all.extend(announced(config, bound)?.into_iter().map(Candidate::Tcp));
+                let mut announced = announced(config, bound)?;
+                announced.retain(|address| reaches(bound.ip(), address.ip()));
+                all.extend(announced.into_iter().map(Candidate::Tcp));
             }
             None if config.media.tcp => {
                 info!("A proxy is in front: set media.tcp_listen to offer media over TCP");
@@ -136,21 +138,22 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     bound.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// The addresses that clients are told of, for a socket bound to `bound`; none if they would not
-/// reach it there.
+/// The addresses that clients are told of, for a socket bound to `bound`.
 pub(super) fn announced(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>> {
     Ok(match &config.media.announce {
         Announce::Addresses(all) => {
-            let reached = |ip: &&IpAddr| {
-                (!bound.ip().is_loopback() || ip.is_loopback()) && (bound.is_ipv6() || ip.is_ipv4())
-            };
             let at = |ip: &IpAddr| SocketAddr::new(*ip, bound.port());
-            all.iter().filter(reached).map(at).collect()
+            all.iter().map(at).collect()
         }
         // In a playground the browser may well be on this machine.
         Announce::Auto => announce::reachable(bound, config.dev)
             .context("cannot list the network interfaces; set media.announce")?,
     })
+}
+
+/// Whether a port bound to `bound` can be reached at one of the addresses where media is.
+fn reaches(bound: IpAddr, announced: IpAddr) -> bool {
+    (bound.is_ipv6() || announced.is_ipv4()) && (!bound.is_loopback() || announced.is_loopback())
 }
 
 /// The certificate in these files, followed as long as anybody uses it.
