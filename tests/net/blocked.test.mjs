@@ -1,4 +1,5 @@
-// Clients whose network lets only some things through, with the unmodified official client.
+// Clients whose network lets only some things through, with the unmodified official client: media goes
+// through TURN. Without TURN: tcp.test.mjs.
 
 import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
@@ -32,7 +33,7 @@ describe("a client without UDP", () => {
         within: server.within,
         http: `${SERVER.v4}:8080`,
         media: `${SERVER.v4}:3478`,
-        env: { PARLOR_TURN_TCP: "true" },
+        env: { PARLOR_TURN_TCP: "true", PARLOR_MEDIA_TCP: "false" },
         site: SITE.v4,
         browser: () => client.browser(),
       };
@@ -59,7 +60,12 @@ describe("a client that reaches nothing but HTTPS", () => {
         http: `${SERVER.v4}:443`,
         media: `${SERVER.v4}:3478`,
         url: `https://${SERVER.v4}`,
-        env: { PARLOR_TURN_TCP: "true", PARLOR_TLS_CERTIFICATE_FILE: certificate, PARLOR_TLS_KEY_FILE: key },
+        env: {
+          PARLOR_TURN_TCP: "true",
+          PARLOR_MEDIA_TCP: "false",
+          PARLOR_TLS_CERTIFICATE_FILE: certificate,
+          PARLOR_TLS_KEY_FILE: key,
+        },
         site: SITE.v4,
         browser: () => client.browser([`--ignore-certificate-errors-spki-list=${spki}`]),
       };

@@ -9,25 +9,6 @@ import { useCall } from "../browser/support/call.mjs";
 import { eventually } from "../browser/support/parlor.mjs";
 import { HUB, SERVER, SITE, addHost, network } from "./support/network.mjs";
 
-const NO_UDP = `
-  table inet wall {
-    chain out {
-      type filter hook output priority filter;
-      oifname net0 meta l4proto udp drop
-    }
-  }`;
-
-/** Besides the application's site, which is somewhere else, only HTTPS. */
-const ONLY_443 = `
-  table inet wall {
-    chain out {
-      type filter hook output priority filter; policy drop;
-      oifname lo accept
-      ip daddr ${HUB.v4} tcp dport 80 accept
-      tcp dport 443 accept
-    }
-  }`;
-
 const certificate = (name) => fileURLToPath(new URL(`../fixtures/tls/first.${name}`, import.meta.url));
 
 /** Ana and Ben in a call, both on the client. */
@@ -63,7 +44,7 @@ describe("a client whose network lets UDP through, and then does not", () => {
     assert.deepEqual(await ways(ana, ben), [`udp ${SERVER.v4} 3478`]);
 
     const since = performance.now();
-    client.filter(NO_UDP);
+    client.allowOnly("meta l4proto tcp");
     const overTcp = [`tcp ${SERVER.v4} 8080`];
     await eventually("another way", async () => (await ways(ana, ben)).join() === overTcp.join(), 60_000);
     await Promise.all([ana.flowing(bens, undefined, 60_000), ben.flowing(anas, undefined, 60_000)]);
@@ -81,7 +62,7 @@ describe("a client whose network lets only HTTPS through", () => {
   const call = useCall(network(() => {
     const server = addHost("server", SERVER.v4);
     const client = addHost("client", "203.0.113.30");
-    client.filter(ONLY_443);
+    client.allowOnly("tcp dport 443", `ip daddr ${HUB.v4} tcp dport 80`);
     return {
       within: server.within,
       http: `${SERVER.v4}:443`,
