@@ -6,17 +6,20 @@ import { fileURLToPath } from "node:url";
 import { describe, test } from "node:test";
 
 import { useCall } from "../browser/support/call.mjs";
-import { eventually } from "../browser/support/parlor.mjs";
 import { HUB, SERVER, SITE, addHost, network } from "./support/network.mjs";
 
 const certificate = (name) => fileURLToPath(new URL(`../fixtures/tls/first.${name}`, import.meta.url));
 
-/** Ana and Ben in a call, both on the client. */
-async function two({ createSession, join, talk }) {
+/** Ana and Ben in a call, both on the client; how good the way is, is not the question here. */
+async function two({ createSession, join }) {
   const sessionId = await createSession();
   const ana = await join(sessionId, "ana");
   const ben = await join(sessionId, "ben");
-  return { ana, ben, ...(await talk(ana, ben)) };
+  const properties = { audioFallback: { publisher: false, subscriber: false } };
+  const [anas, bens] = [await ana.publish(properties), await ben.publish(properties)];
+  await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
+  await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
+  return { ana, ben };
 }
 
 /** Where and how each of these pages sends to on its connections, each way once. */
@@ -25,11 +28,11 @@ async function ways(...pages) {
   return [...new Set(paths.map(({ remote }) => `${remote.protocol} ${remote.address} ${remote.port}`))];
 }
 
-describe("a client whose network lets UDP through, and then does not", () => {
-  let client;
+describe("a client whose network lets no UDP through", () => {
   const call = useCall(network(() => {
     const server = addHost("server", SERVER.v4);
-    client = addHost("client", "203.0.113.30");
+    const client = addHost("client", "203.0.113.30");
+    client.allowOnly("meta l4proto tcp");
     return {
       within: server.within,
       http: `${SERVER.v4}:8080`,
@@ -39,23 +42,9 @@ describe("a client whose network lets UDP through, and then does not", () => {
     };
   }));
 
-  const overTcp = [`tcp ${SERVER.v4} 8080`];
-
-  test("sends over UDP, and goes on over TCP", async (t) => {
-    const { ana, ben, anas, bens } = await two(call);
-    assert.deepEqual(await ways(ana, ben), [`udp ${SERVER.v4} 3478`]);
-
-    const since = performance.now();
-    client.allowOnly("meta l4proto tcp");
-    await eventually("another way", async () => (await ways(ana, ben)).join() === overTcp.join(), 60_000);
-    await Promise.all([ana.flowing(bens, undefined, 60_000), ben.flowing(anas, undefined, 60_000)]);
-    t.diagnostic(`media is back after ${Math.round(performance.now() - since)} ms`);
-    for (const page of [ana, ben]) assert.deepEqual(await page.events("streamDestroyed"), []);
-  });
-
-  test("then begins with TCP", async () => {
+  test("sends over TCP to the port of HTTP", async () => {
     const { ana, ben } = await two(call);
-    assert.deepEqual(await ways(ana, ben), overTcp);
+    assert.deepEqual(await ways(ana, ben), [`tcp ${SERVER.v4} 8080`]);
   });
 });
 
