@@ -92,6 +92,18 @@ pub enum EngineEvent {
     Stats(Box<LegStats>),
 }
 
+impl EngineEvent {
+    /// What it is about.
+    pub(super) fn leg(&self) -> Leg {
+        match self {
+            Self::Connected(leg) | Self::Closed(leg, _) => *leg,
+            Self::Fallback(id, _) => Leg::Subscriber(*id),
+            Self::Layers(id, _) => Leg::Publisher(*id),
+            Self::Stats(stats) => stats.leg,
+        }
+    }
+}
+
 /// ICE credentials of one leg (RFC 8445, 5.3). We are ICE-lite: the remote password is not needed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IceCredentials {

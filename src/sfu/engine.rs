@@ -4,12 +4,12 @@
 //! sends what is to be sent, and leaves news for [`Engine::poll_event`] and
 //! [`Engine::poll_handshake`].
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::command::{Command, EngineEvent, Simulcast};
+use super::command::{Command, EngineEvent};
 pub use super::counters::Counters;
 use super::datagram::{ReceiveSlab, Transmit};
+use super::events::Events;
 use super::handoff::Handoff;
 use super::handshake::{HandshakeInput, HandshakeOutput, SrtpKeys};
 use super::legs::Legs;
@@ -17,12 +17,13 @@ use super::moment::Moment;
 use super::outlet::{Buffers, Outlet};
 use super::parcel::{Item, Parcel, Post};
 use super::path::{Path, RelayNames};
+use super::pipe::Demand;
 use super::publication::Refused;
 use super::stun::BindingRequest;
 use super::tap::{TapBatch, Taps};
 use super::timers::Timers;
 use super::worker::WorkerId;
-use super::{CloseReason, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
+use super::{CloseReason, Leg, PublicationId, SubscriptionId, Wanted};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
 
@@ -39,7 +40,7 @@ struct Core {
     legs: Legs,
     timers: Timers,
     handoff: Handoff,
-    events: VecDeque<EngineEvent>,
+    events: Events,
     /// Publications with packets to forward at the end of this turn.
     touched: Vec<PublicationId>,
     /// What is for other workers.
@@ -62,7 +63,7 @@ impl Engine {
                 legs: Legs::default(),
                 timers: Timers::default(),
                 handoff: Handoff::default(),
-                events: VecDeque::new(),
+                events: Events::default(),
                 touched: Vec::new(),
                 post: Post::default(),
                 taps: Taps::default(),
@@ -179,7 +180,7 @@ impl Engine {
     /// The next thing the control half must know. At most five for each leg
     /// it added.
     pub fn poll_event(&mut self) -> Option<EngineEvent> {
-        self.core.events.pop_front()
+        self.core.events.pop()
     }
 
     /// The next thing for the control thread.
@@ -285,27 +286,22 @@ impl Core {
         self.review(id, at.now);
     }
 
-    /// Finds out how many layers of a publication are of use, and tells it if that is news.
+    /// Finds out which layers of a publication are of use, and tells it if that is news.
     fn review(&mut self, id: PublicationId, now: Instant) {
-        let Some(publication) = self.legs.publications.get_mut(&id) else {
+        let Self {
+            legs, events, post, ..
+        } = self;
+        let Some(publication) = legs.publications.get_mut(&id) else {
             return;
         };
-        let Some(track) = publication.track(MediaKind::Video) else {
+        let Some(demand) = Demand::of(&legs.subscriptions, publication) else {
             return;
         };
-        let Simulcast::Rids(rids) = &track.config.simulcast else {
-            // What has no name cannot be paused.
-            return;
-        };
-        let all = rids.len();
-        let subscribers = publication.subscribers.iter();
-        let subscriptions = subscribers.filter_map(|id| self.legs.subscriptions.get(id));
-        let here = subscriptions.map(|subscription| subscription.layers_of_use(track));
-        // Nobody here knows what is wanted of a tap, or behind a mirror.
-        let others = !publication.pipes.is_empty() || publication.taps > 0;
-        let wanted = here.max().unwrap_or(0).max(if others { all } else { 0 });
-        if let Some(layers) = publication.pauses.update(wanted, all, now) {
-            push_layers(&mut self.events, id, layers);
+        if publication.origin.is_some() {
+            return publication.tell_demand(demand, post, now);
+        }
+        if let Some(layers) = publication.pause(demand, now) {
+            events.push(EngineEvent::Layers(id, layers));
         }
     }
 
@@ -353,7 +349,7 @@ impl Core {
         {
             return;
         }
-        self.events.push_back(EngineEvent::Connected(leg));
+        self.events.push(EngineEvent::Connected(leg));
         self.arm(leg);
         if let Leg::Subscriber(id) = leg
             && let Some(subscription) = self.legs.subscriptions.get_mut(&id)
@@ -362,27 +358,26 @@ impl Core {
         {
             subscription.choose(publication, at.now);
             let (publication, layers) = (subscription.publication, subscription.awaited());
+            self.review(publication, at.now);
             self.want_keyframes(publication, layers, at, outlet);
         }
     }
 
-    /// Tells the statistics of a leg, in place of older ones that were not fetched.
+    /// Tells the statistics of a leg.
     fn stats(&mut self, leg: Leg) {
         let stats = match leg {
             Leg::Publisher(id) => self.legs.publications.get(&id).map(|p| p.stats()),
             Leg::Subscriber(id) => self.legs.subscriptions.get(&id).map(|s| s.stats(leg)),
         };
-        let Some(stats) = stats else { return };
-        let is_older =
-            |event: &EngineEvent| matches!(event, EngineEvent::Stats(older) if older.leg == leg);
-        self.events.retain(|event| !is_older(event));
-        self.events.push_back(EngineEvent::Stats(Box::new(stats)));
+        if let Some(stats) = stats {
+            self.events.push(EngineEvent::Stats(Box::new(stats)));
+        }
     }
 
     /// Gives a leg up and says so.
     fn close(&mut self, leg: Leg, reason: CloseReason, now: Instant) {
         self.remove(leg, now);
-        self.events.push_back(EngineEvent::Closed(leg, reason));
+        self.events.push(EngineEvent::Closed(leg, reason));
     }
 
     fn remove(&mut self, leg: Leg, now: Instant) {
@@ -528,6 +523,23 @@ impl Core {
                 publication,
                 layers,
             } => self.want_keyframes(publication, layers, at, outlet),
+            Item::Layers {
+                publication,
+                layers,
+            } => {
+                if let Some(publication) = self.legs.publications.get_mut(&publication) {
+                    publication.receive_layers(&layers);
+                }
+            }
+            Item::Demand {
+                publication: id,
+                demand,
+            } => {
+                if let Some(publication) = self.legs.publications.get_mut(&id) {
+                    publication.set_demand(from, demand);
+                }
+                self.review(id, at.now);
+            }
             Item::Route(path) => {
                 if self.legs.yield_path(path, at.now) {
                     self.post.learn(path, from, at.now);
@@ -648,18 +660,21 @@ impl Core {
                 counters.forwarded += outcome.packets;
                 keyframes |= outcome.keyframes;
                 if let Some(state) = outcome.fallback {
-                    push_fallback(events, *subscriber, state);
+                    events.push(EngineEvent::Fallback(*subscriber, state));
                 }
             }
             if publication.taps > 0 {
                 keyframes |= taps.forward(publication, received, at.now);
             }
-            let piped = publication.pass_packets(received, post);
+            let piped = publication.pass_packets(received, post, at.now);
             counters.piped += piped.packets;
             counters.pipe_dropped += piped.dropped;
             keyframes |= piped.keyframes;
             publication.pending.clear();
             if let Some(origin) = publication.origin {
+                if let Some(demand) = Demand::of(&legs.subscriptions, publication) {
+                    publication.tell_demand(demand, post, at.now);
+                }
                 if keyframes != 0 {
                     let item = Item::Keyframes {
                         publication: id,
@@ -723,25 +738,5 @@ impl Core {
         if let (Some(due), Some(transport)) = (due, self.legs.transport_mut(leg)) {
             self.timers.arm(leg, &mut transport.armed, due);
         }
-    }
-}
-
-/// Tells how many layers are of use; in place of what was not fetched yet about the same
-/// publication, so that the queue stays bounded.
-fn push_layers(events: &mut VecDeque<EngineEvent>, id: PublicationId, layers: usize) {
-    events.retain(|event| !matches!(event, EngineEvent::Layers(known, _) if *known == id));
-    events.push_back(EngineEvent::Layers(id, layers));
-}
-
-/// Tells how a subscriber's network is; in place of what was not fetched yet about the same one,
-/// so that the queue stays bounded.
-fn push_fallback(events: &mut VecDeque<EngineEvent>, id: SubscriptionId, state: Fallback) {
-    let waiting = events.iter_mut().find_map(|event| match event {
-        EngineEvent::Fallback(known, state) if *known == id => Some(state),
-        _ => None,
-    });
-    match waiting {
-        Some(known) => *known = state,
-        None => events.push_back(EngineEvent::Fallback(id, state)),
     }
 }

@@ -94,7 +94,7 @@ impl Meter {
 }
 
 /// The layers of one track.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Layers {
     layers: [Option<Layer>; MAX_LAYERS],
     /// Windows in a row without a packet.
@@ -154,6 +154,15 @@ impl Layers {
             self.layers[layer] = None;
             self.version = self.version.wrapping_add(1);
         }
+    }
+
+    /// Takes over what is known elsewhere.
+    pub(super) fn adopt(&mut self, known: &Self) {
+        let sizes = |layers: &Self| layers.layers.map(|layer| layer.map(|layer| layer.size));
+        if sizes(self) != sizes(known) {
+            self.version = self.version.wrapping_add(1);
+        }
+        self.layers = known.layers;
     }
 
     /// All layers begin anew.

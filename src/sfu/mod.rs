@@ -29,6 +29,7 @@ mod bandwidth;
 mod cache;
 mod counters;
 mod downlink;
+mod events;
 mod fallback;
 mod filter;
 mod frame;

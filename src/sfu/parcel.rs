@@ -12,8 +12,10 @@ use rustc_hash::FxHashMap;
 
 use super::PublicationId;
 use super::datagram::ReceiveSlab;
+use super::layer::Layers;
 use super::packet::Packet;
 use super::path::{Path, Via};
+use super::pipe::Demand;
 use super::worker::WorkerId;
 use crate::rtp::rtcp::report::SenderInfo;
 
@@ -67,6 +69,16 @@ pub(super) enum Item {
     Keyframes {
         publication: PublicationId,
         layers: u8,
+    },
+    /// What is known of the layers of a publication that the receiver mirrors.
+    Layers {
+        publication: PublicationId,
+        layers: Layers,
+    },
+    /// What the subscribers of a mirror are in need of.
+    Demand {
+        publication: PublicationId,
+        demand: Demand,
     },
     /// Datagrams on this path are for the worker that sent this.
     Route(Path),

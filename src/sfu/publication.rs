@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::{InboundTrackConfig, MirrorConfig, PublicationConfig, TransportConfig};
+use super::command::{
+    InboundTrackConfig, MirrorConfig, PublicationConfig, Simulcast, TransportConfig,
+};
 use super::counters::Traffic;
 use super::inbound::{InboundTrack, Route, Stream};
 use super::layer::MAX_LAYERS;
@@ -11,7 +13,7 @@ use super::nack::Arrival;
 use super::outlet::Outlet;
 use super::packet::{Extensions, Packet, text_element};
 use super::pause::Pauses;
-use super::pipe::Pipe;
+use super::pipe::{Demand, Pipe};
 use super::report::PublisherClock;
 use super::stats::LegStats;
 use super::transport::Transport;
@@ -45,6 +47,8 @@ pub(super) struct Publication {
     /// How many taps copy from it.
     pub(super) taps: usize,
     pub(super) pauses: Pauses,
+    /// What the origin of this mirror was told, and when.
+    pub(super) demand: Option<(Demand, Instant)>,
     /// Sender reports that mirrors have not been told of.
     pub(super) reports: Vec<(u32, SenderInfo)>,
     arrivals: ArrivalRecorder,
@@ -96,6 +100,7 @@ impl Publication {
             pipes: Vec::new(),
             taps: 0,
             pauses: Pauses::default(),
+            demand: None,
             reports: Vec::new(),
             arrivals: ArrivalRecorder::new(now),
             local_ssrc,
@@ -258,6 +263,20 @@ impl Publication {
     /// Whether anybody receives it, here or at another worker.
     fn is_watched(&self) -> bool {
         !self.subscribers.is_empty() || !self.pipes.is_empty() || self.taps > 0
+    }
+
+    /// How many layers the publisher is to send, if that is news; `demand` is that of the subscribers
+    /// here.
+    pub(super) fn pause(&mut self, demand: Demand, now: Instant) -> Option<usize> {
+        // What has no name cannot be paused.
+        let Simulcast::Rids(rids) = &self.track(MediaKind::Video)?.config.simulcast else {
+            return None;
+        };
+        let all = rids.len();
+        let mirrors = self.pipes.iter().map(|pipe| pipe.demand.of_use);
+        let taps = if self.taps > 0 { all } else { 0 };
+        let wanted = mirrors.fold(demand.of_use.max(taps), usize::max);
+        self.pauses.update(wanted, all, now)
     }
 
     /// Its statistics.

@@ -136,6 +136,13 @@ impl Subscription {
         }
     }
 
+    /// The layers, as bits, that it is sent or is to be.
+    pub(super) fn layers(&self) -> u8 {
+        let video = |track: &&OutboundTrack| track.config.kind == MediaKind::Video;
+        let video = self.tracks.iter().filter(video);
+        video.fold(0, |all, track| all | track.selector.layers())
+    }
+
     /// Chooses layers, if what is wanted, what there is, or what the network carries has changed.
     pub(super) fn choose(&mut self, publication: &Publication, now: Instant) {
         let Some(inbound) = publication.track(MediaKind::Video) else {

@@ -8,8 +8,9 @@ use parlor::rtp::rtcp::{Compound, Rtcp};
 use parlor::sfu::command::{Command, EngineEvent, MirrorConfig};
 use parlor::sfu::handshake::HandshakeInput;
 use parlor::sfu::worker::WorkerId;
-use parlor::sfu::{Leg, PublicationId, SubscriptionId};
+use parlor::sfu::{Leg, PublicationId, SubscriptionId, Wanted};
 
+use crate::simulcast::{Camera, read, start_in};
 use crate::world::*;
 
 const PUBLICATION: PublicationId = PublicationId(1);
@@ -291,4 +292,54 @@ fn a_leg_elsewhere_cannot_take_the_address_of_one_that_is_alive() {
     worlds[0].receive_one(&[22, 1, 2, 3], thief.address);
     exchange(&mut worlds);
     assert!(worlds[1].engine.poll_handshake().is_some());
+}
+
+/// A camera of three layers at the first worker, and a subscriber of it at the second.
+fn layered() -> ([World; 2], Camera, Peer) {
+    let mut worlds = World::pair();
+    let camera = start_in(&mut worlds[0], true);
+    let mirror = MirrorConfig {
+        id: PUBLICATION,
+        origin: worker(0),
+        tracks: camera.config.tracks.clone(),
+    };
+    worlds[1].command(Command::AddMirror(Box::new(mirror)));
+    worlds[0].command(Command::AddPipe {
+        publication: PUBLICATION,
+        to: worker(1),
+    });
+    let there = worlds[1].subscriber(1, 1, 12, CM);
+    (worlds, camera, there)
+}
+
+#[test]
+fn a_mirror_receives_only_the_layers_that_somebody_there_wants() {
+    let (mut worlds, mut camera, mut there) = layered();
+    for ((width, height), layer) in [((320, 180), 0), ((1280, 720), 2), ((640, 360), 1)] {
+        worlds[1].command(Command::Update {
+            subscription: SubscriptionId(1),
+            wanted: Wanted {
+                resolution: Some((width, height)),
+                ..Wanted::default()
+            },
+        });
+        let run = |worlds: &mut [World; 2], camera: &mut Camera, frames: u32| {
+            for _ in 0..frames {
+                exchange(worlds);
+                let by = Duration::from_micros(33_333);
+                worlds.iter_mut().for_each(|world| world.advance(by));
+                camera.emit(&mut worlds[0]);
+                exchange(worlds);
+            }
+        };
+        run(&mut worlds, &mut camera, 60);
+        there.open(&mut worlds[1].net);
+        let before = worlds[0].engine.counters().piped;
+        run(&mut worlds, &mut camera, 30);
+        assert_eq!(worlds[0].engine.counters().piped - before, 30);
+        let (media, _) = there.open(&mut worlds[1].net);
+        let shown: Vec<_> = media.iter().map(read).collect();
+        assert_eq!(shown.len(), 30);
+        assert!(shown.iter().all(|frame| frame.layer == layer), "{layer}");
+    }
 }

@@ -6,7 +6,7 @@ use parlor::rtp::ntp::Ntp;
 use parlor::rtp::rtcp::feedback::push_nack;
 use parlor::rtp::rtcp::report::{SenderInfo, push_sender_report};
 use parlor::rtp::rtcp::{Compound, Rtcp};
-use parlor::sfu::command::{Command, EngineEvent, Simulcast};
+use parlor::sfu::command::{Command, EngineEvent, PublicationConfig, Simulcast};
 use parlor::sfu::{Leg, PublicationId, SubscriptionId, Wanted};
 
 use crate::world::*;
@@ -23,6 +23,7 @@ const CYCLE: [u8; 4] = [0, 2, 1, 2];
 /// A publisher of three layers in VP8, one packet per frame.
 pub struct Camera {
     pub peer: Peer,
+    pub config: PublicationConfig,
     by_rid: bool,
     /// Frames so far.
     frames: u32,
@@ -47,6 +48,11 @@ pub struct Shown {
 
 pub fn start(by_rid: bool) -> (World, Camera) {
     let mut world = World::new();
+    let camera = start_in(&mut world, by_rid);
+    (world, camera)
+}
+
+pub fn start_in(world: &mut World, by_rid: bool) -> Camera {
     let peer = Peer::new(Leg::Publisher(PublicationId(1)), 1, CM);
     let mut config = publication(PublicationId(1), peer.transport());
     let video = &mut config.tracks[1];
@@ -60,18 +66,18 @@ pub fn start(by_rid: bool) -> (World, Camera) {
         video.ssrcs = SSRCS.to_vec();
         Simulcast::Ssrcs(SSRCS.to_vec())
     };
-    world.command(Command::AddPublication(Box::new(config)));
+    world.command(Command::AddPublication(Box::new(config.clone())));
     world.connect(&peer);
-    let camera = Camera {
+    Camera {
         peer,
+        config,
         by_rid,
         frames: 0,
         next: [100, 40_000, 65_500],
         key: [true; 3],
         on: [true; 3],
         packets: [1; 3],
-    };
-    (world, camera)
+    }
 }
 
 impl Camera {
@@ -350,13 +356,11 @@ fn upper_layers_that_nobody_watches_are_of_no_use_after_a_while() {
     // The sizes of what is paused follow from the one that is sent.
     want(&mut world, resolution(640, 360));
     assert_eq!(layers_of_use(&mut world), [2]);
-    let mut large = world.subscriber(2, 1, 12, CM);
-    camera.run(&mut world, &mut large, 30);
+    want(&mut world, Wanted::default());
     assert_eq!(layers_of_use(&mut world), [3]);
-    for id in [1, 2] {
-        world.command(Command::Remove(Leg::Subscriber(SubscriptionId(id))));
-    }
-    camera.run(&mut world, &mut large, 360);
+    let leg = Leg::Subscriber(SubscriptionId(1));
+    world.command(Command::Remove(leg));
+    camera.run(&mut world, &mut small, 360);
     assert_eq!(layers_of_use(&mut world), [1]);
 }
 

@@ -231,6 +231,24 @@ const app = {
     return Math.max(...senders.filter(({ track }) => track?.kind === "video").map((sender) => sender.getParameters().encodings.length));
   },
 
+  /** What this page sends of each encoding of video, by its rid. */
+  async sending() {
+    const reports = await Promise.all(peers.map((peer) => peer.getStats()));
+    const all = reports.flatMap((report) => [...report.values()]);
+    const video = all.filter(({ type, kind }) => type === "outbound-rtp" && kind === "video");
+    return video.map(({ rid, active, bytesSent, scalabilityMode }) => ({
+      rid,
+      active,
+      bytesSent,
+      scalabilityMode,
+    }));
+  },
+
+  /** Asks for layers of one stream, where the codec has them. */
+  scale(mode) {
+    return publisher.setTargetScalabilityMode(mode);
+  },
+
   /** How loud each channel of a subscriber is now: root mean square of its samples. */
   async loudness(streamId) {
     const { subscriber, element } = subscribers.get(streamId);
