@@ -213,11 +213,14 @@ impl Selector {
         }
     }
 
-    /// The decode targets that are left of a packet's stream.
+    /// The decode targets that are left of a packet's stream; `None` if it needs no word: a new
+    /// structure means all of its targets.
     fn active(&self, packet: &Packet, inbound: &InboundTrack) -> Option<Active> {
         let structure = &inbound.stream(packet.source)?.frames.structure;
         let current = self.filter.current();
-        Some(structure.active(current.layer, current.temporal.into()))
+        let active = structure.active(current.layer, current.temporal.into());
+        let implied = packet.frame.keyframe == Some(true) && active.is_all();
+        (!implied).then_some(active)
     }
 
     /// Whether a packet belongs to what is sent, or begins it, or changes the layer.

@@ -366,6 +366,13 @@ pub struct Active {
     pub count: usize,
 }
 
+impl Active {
+    /// Whether nothing is left out.
+    pub fn is_all(&self) -> bool {
+        self.targets.count_ones() as usize == self.count
+    }
+}
+
 /// Copies a descriptor with its frame number shifted. With `active`, it also says which decode
 /// targets are left (A.8.2), in place of what it said. Returns the copy's length; `None` if the
 /// descriptor is cut or its copy would be too long.
@@ -555,6 +562,7 @@ mod tests {
         assert_eq!((active.targets, active.count), (0b0011, 4));
         assert_eq!(structure.active(1, 0).targets, 0b0101);
         assert_eq!(structure.active(2, 2).targets, 0b1111);
+        assert!(structure.active(2, 2).is_all() && !active.is_all());
 
         let own = packed(&[
             (0xc1, 8),

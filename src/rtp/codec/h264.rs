@@ -218,11 +218,11 @@ mod tests {
         assert_eq!(starts_keyframe(&[0x78, 0, 0]), None);
     }
 
-    /// Parameter sets as encoders wrote them, with the size they announce.
+    /// Parameter sets of two profiles, with the size they announce.
     #[test]
     fn a_parameter_set_says_how_large_the_picture_is_in_every_packaging() {
         let sets = [
-            // x264, high profile, 1280 by 720; escaped.
+            // High, with timing, escaped.
             (
                 &[
                     0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00,
@@ -230,7 +230,7 @@ mod tests {
                 ][..],
                 (1280, 720),
             ),
-            // OpenH264 in a browser, constrained baseline, 640 by 480.
+            // Constrained baseline.
             (
                 &[0x67, 0x42, 0xc0, 0x1f, 0x8c, 0x8d, 0x40, 0x50, 0x1e, 0xd0],
                 (640, 480),
