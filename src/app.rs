@@ -3,9 +3,8 @@
 mod reach;
 mod turn;
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +29,7 @@ use crate::driver::webhook::{WebhookDriver, WebhookHandle};
 use crate::driver::workers::{BoundWorkers, Workers, WorkersHandle};
 use crate::entropy::Entropy;
 use crate::http::demo::Demo;
+use crate::http::network_test::NetworkTests;
 use crate::http::rate::Rates;
 use crate::http::requests::Requests;
 use crate::http::serve::Connections;
@@ -41,7 +41,8 @@ use crate::sfu::dtls::Certificate;
 use crate::sfu::negotiator::Negotiator;
 use crate::sfu::path::RelayNames;
 use crate::sfu::worker::WorkerId;
-use crate::ws;
+use crate::telemetry::LogHandle;
+use crate::{files, tls, ws};
 
 /// What the project of a playground is called.
 const PLAYGROUND: &str = "Playground";
@@ -68,7 +69,7 @@ pub struct App {
 
 impl App {
     /// Starts everything; when it comes back, calls can be made.
-    pub async fn start(config: Config) -> Result<Self> {
+    pub async fn start(config: Config, log: LogHandle) -> Result<Self> {
         let config = Arc::new(config);
         raise_file_limit();
         let clock = Clock::system();
@@ -125,6 +126,8 @@ impl App {
         let closing = tokio::spawn(closing::follow(db.clone(), hub.clone()));
         let closing = AbortOnDropHandle::new(closing);
 
+        let tls = config.tls.as_ref().map(|tls| tls::start(tls, clock));
+        let (tls, certificate) = tls.transpose()?.unzip();
         let websockets = ws::Endpoint::new(hub.clone(), config.limits.frame);
         let draining = CancellationToken::new();
         let connections = Connections::new(&config.http);
@@ -134,13 +137,17 @@ impl App {
             admissions,
             hub: hub.clone(),
             media: media.clone(),
+            certificate,
             draining: draining.clone(),
+            webhooks: webhooks.clone(),
+            log,
             websockets: websockets.clone(),
             connections: connections.clone(),
             requests: Requests::new(clock),
             rates: Rates::new(config.limits.rest_calls_per_second),
             clock,
             entropy: SharedEntropy::new(entropy),
+            network_tests: NetworkTests::new(config.limits.network_tests),
             demo: playground.clone().map(Demo::new),
             turn: turn.handle(),
             ice: Arc::clone(&turn.ice),
@@ -149,7 +156,7 @@ impl App {
             Some(address) => Some(serve_metrics(address, state.clone()).await?),
             None => None,
         };
-        let (ports, listener) = listeners.open(&config, &media, turn.connections)?;
+        let (ports, listener) = listeners.open(tls, &config, &media, turn.connections)?;
         let stop_accepting = CancellationToken::new();
         let serving = connections.serve(listener, router::service(state), stop_accepting.clone());
         let http = tokio::spawn(serving);
@@ -317,17 +324,7 @@ impl App {
             "metrics": self.metrics.as_ref().map(|metrics| metrics.address),
             "pid": std::process::id(),
         });
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let name = path
-            .file_name()
-            .context("is no file name")?
-            .to_string_lossy();
-        let unfinished = directory.join(format!(".{name}.{}", std::process::id()));
-        write_private(&unfinished, &ready.to_string())?;
-        std::fs::rename(&unfinished, path)?;
+        files::write_private(path, &ready.to_string())?;
         Ok(())
     }
 }
@@ -423,19 +420,6 @@ fn report(joined: Result<(), tokio::task::JoinError>, what: &str) {
     if let Err(error) = joined {
         warn!(%error, "{what} panicked");
     }
-}
-
-/// Writes a file that only its owner can read.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// Tells whoever started a playground how to use it.

@@ -6,15 +6,20 @@ use std::net::SocketAddr;
 use crate::config::Config;
 
 /// One port.
-struct Port {
-    address: SocketAddr,
-    protocol: &'static str,
-    purpose: &'static str,
+#[derive(Debug, Clone, Copy)]
+pub struct Port {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
     /// Whether clients use it; otherwise it is for the operator and stays closed.
-    open: bool,
+    pub open: bool,
 }
 
-fn ports(config: &Config) -> Vec<Port> {
+/// All ports of a server with these settings.
+pub fn ports(config: &Config) -> Vec<Port> {
     let own = config.media.tcp_listen.filter(|_| config.media.tcp);
     let http = match (&config.tls, config.media.tcp && own.is_none()) {
         (Some(_), true) => "REST, signaling and pages, over TLS; media of clients without UDP",

@@ -12,8 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Fails unless the server that listens on `address` answers `/healthz`. A server with TLS does so
 /// with a redirect, which shows as well that it lives.
 pub fn alive(address: SocketAddr) -> Result<()> {
-    let address = SocketAddr::new(reachable(address.ip()), address.port());
-    let answer = ask(address).with_context(|| format!("no answer from {address}"))?;
+    let answer = ask(address, "/healthz").with_context(|| format!("no answer from {address}"))?;
     match answer.split(' ').nth(1) {
         Some("200" | "308") => Ok(()),
         _ => bail!(
@@ -23,13 +22,19 @@ pub fn alive(address: SocketAddr) -> Result<()> {
     }
 }
 
-fn ask(address: SocketAddr) -> std::io::Result<String> {
+/// The answer to a GET in the clear from the server that listens on `address`, head included.
+///
+/// # Errors
+///
+/// Fails if nobody answers, or not within a few seconds.
+pub fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let address = SocketAddr::new(reachable(address.ip()), address.port());
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;

@@ -1,18 +1,16 @@
 //! Where clients reach this server: its TCP ports, and the addresses that media is announced at.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::config::{Announce, CertificateFiles, Config};
+use crate::config::{Announce, Config};
 use crate::driver::ice::IceAcceptor;
 use crate::driver::workers::WorkersHandle;
 use crate::http::listener::HttpListener;
-use crate::http::tls::Certificates;
 use crate::net::announce;
 use crate::net::connection::Connection;
 use crate::net::port::{CurrentTls, Port, Services};
@@ -83,14 +81,14 @@ impl Listeners {
     }
 
     /// Begins to serve: HTTP by the listener that comes back, media by `workers`, TURN by whoever
-    /// takes connections out of that queue.
+    /// takes connections out of that queue; inside TLS too, if there is a certificate.
     pub(super) fn open(
         self,
+        tls: Option<CurrentTls>,
         config: &Config,
         workers: &WorkersHandle,
         turn: Option<mpsc::Sender<Connection>>,
     ) -> Result<(Ports, HttpListener)> {
-        let tls = config.tls.as_ref().map(follow_certificate).transpose()?;
         let (http, listener) = HttpListener::new(self.http.local_addr()?, tls.is_some());
         let (ice, acceptor) = match config.media.tcp {
             true => {
@@ -154,14 +152,4 @@ pub(super) fn announced(config: &Config, bound: SocketAddr) -> Result<Vec<Socket
 /// Whether a port bound to `bound` can be reached at one of the addresses where media is.
 fn reaches(bound: IpAddr, announced: IpAddr) -> bool {
     (bound.is_ipv6() || announced.is_ipv4()) && (!bound.is_loopback() || announced.is_loopback())
-}
-
-/// The certificate in these files, followed as long as anybody uses it.
-fn follow_certificate(files: &CertificateFiles) -> Result<CurrentTls> {
-    let certificates = Certificates::new(files.clone());
-    let first = certificates.load().context("cannot use the certificate")?;
-    let (sender, current) = watch::channel(Arc::new(first));
-    // It ends with the ports, which hold the other end.
-    tokio::spawn(certificates.follow(sender));
-    Ok(current)
 }

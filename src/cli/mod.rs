@@ -3,6 +3,7 @@
 
 mod account;
 mod project;
+mod reload;
 mod session;
 mod token;
 mod webhook;
@@ -10,7 +11,7 @@ mod webhook;
 use std::path::PathBuf;
 
 use account::AccountCommand;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use project::ProjectArgs;
@@ -22,10 +23,12 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::layers::TEXT_VARIABLE;
 use crate::config::{Config, Sources};
+use crate::db::backup::{backup, backup_file};
+use crate::doctor::{Level, Questions};
 use crate::entropy::Entropy;
 use crate::load::media::{self, MediaLoad};
 use crate::load::signaling::{self, SignalingLoad};
-use crate::{ports, probe, telemetry};
+use crate::{doctor, ports, probe, telemetry};
 
 /// A self-hosted video session server that speaks OpenTok.
 #[derive(Debug, Parser)]
@@ -46,6 +49,14 @@ enum Command {
         /// Check them for a playground.
         #[arg(long)]
         dev: bool,
+    },
+    /// Look at everything that the server needs, and say what is wrong and what to do about it.
+    /// Changes nothing; fails if something does not work.
+    Doctor(DoctorArgs),
+    /// Copy the SQLite database into a new file, whether a server runs or not.
+    Backup {
+        /// Where to; the file must not exist.
+        file: PathBuf,
     },
     /// Ask the server on this machine whether it lives; fails if it does not.
     Health,
@@ -78,6 +89,18 @@ struct Serve {
     /// With --dev that includes the secret of the first project.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// Look at a playground.
+    #[arg(long)]
+    dev: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    questions: Questions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,16 +149,29 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => {
                 let config = self.settings.load(serve.dev)?;
-                telemetry::init(&config.log);
+                let log = telemetry::init(&config.log);
                 runtime()?.block_on(async {
-                    let app = App::start(config).await?;
-                    app.serve(serve.ready_file.as_deref()).await
+                    let app = App::start(config.clone(), log.clone()).await?;
+                    tokio::select! {
+                        ended = app.serve(serve.ready_file.as_deref()) => ended,
+                        failed = reload::follow(&self.settings, config, &log) => failed,
+                    }
                 })
             }
             Command::CheckConfig { dev } => {
                 print(&Config::show(&self.settings.sources(dev))?);
                 Ok(())
             }
+            Command::Backup { file } => {
+                let config = self.settings.load_for_store()?;
+                Ok(runtime()?.block_on(async {
+                    match &config.database.url {
+                        Some(url) => backup(url.expose(), &file).await,
+                        None => backup_file(&config.database_file(), &file).await,
+                    }
+                })?)
+            }
+            Command::Doctor(args) => self.settings.examine(&args),
             // What the server needs to be reachable does not matter to itself.
             Command::Health => probe::alive(self.settings.load(true)?.http.listen),
             Command::Ports => {
@@ -183,6 +219,24 @@ impl Settings {
     /// For commands that only need the store: what makes a server reachable does not matter.
     fn load_for_store(&self) -> anyhow::Result<Config> {
         self.load(true)
+    }
+
+    fn examine(&self, args: &DoctorArgs) -> anyhow::Result<()> {
+        let config = Config::load(&self.sources(args.dev));
+        let report = runtime()?.block_on(doctor::examine(
+            config,
+            &self.config,
+            &args.questions,
+            Clock::system(),
+            Entropy::from_system(),
+        ));
+        match args.json {
+            true => print(&report.to_json()),
+            false => print(&report.to_string()),
+        }
+        let failures = report.count(Level::Failure);
+        ensure!(failures == 0, "{failures} check(s) failed");
+        Ok(())
     }
 
     /// All sources; the environment is read here and nowhere else.

@@ -41,6 +41,8 @@ pub struct Limits {
     pub media_connections: usize,
     /// Those of one client address.
     pub media_connections_per_client: usize,
+    /// People who may test their network at a time.
+    pub network_tests: usize,
     /// How long running calls may go on after SIGTERM.
     pub drain: Duration,
     /// Time to close everything after that.
@@ -56,6 +58,7 @@ impl Limits {
         let rest_calls = reader.count("limits.rest_calls_per_second", "1000");
         let media = reader.count("limits.media_connections", "20000");
         let media_per_client = reader.count("limits.media_connections_per_client", "2000");
+        let network_tests = reader.count_or_auto("limits.network_tests", "10");
         let drain = reader.duration_or_zero("limits.drain", "\"30s\"");
         let shutdown = reader.duration("limits.shutdown", "\"10s\"");
         let limits = Self {
@@ -68,6 +71,7 @@ impl Limits {
             rest_calls_per_second: rest_calls?,
             media_connections: media?,
             media_connections_per_client: media_per_client?,
+            network_tests: network_tests?.unwrap_or(0),
             drain: drain?,
             shutdown: shutdown?,
         };

@@ -3,6 +3,7 @@
 //! `config/default.toml` is the reference: it names every key, and what it does not name does not
 //! exist. [`layers`] lays the sources over it, [`values`] turns texts into types.
 
+mod acme;
 pub mod http;
 pub mod layers;
 pub mod limits;
@@ -12,7 +13,7 @@ pub mod webhooks;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::model::codec::VideoCodecs;
@@ -23,6 +24,7 @@ use crate::db;
 use crate::sfu::worker::MAX_WORKERS;
 use crate::turn::ice_servers::Elsewhere;
 
+pub use acme::AcmeConfig;
 pub use http::HttpConfig;
 pub use layers::Sources;
 pub use limits::Limits;
@@ -36,8 +38,8 @@ pub struct Config {
     pub dev: bool,
     /// REST, signaling and pages.
     pub http: HttpConfig,
-    /// The certificate of `http`, unless it is served without TLS.
-    pub tls: Option<CertificateFiles>,
+    /// Where the certificate of `http` is from, unless it is served without TLS.
+    pub tls: Option<TlsConfig>,
     /// The media port.
     pub media: MediaConfig,
     /// The embedded TURN server.
@@ -58,6 +60,15 @@ pub struct Config {
     pub webhooks: WebhookConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+}
+
+/// Where the certificate is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsConfig {
+    /// From files that somebody else keeps up to date.
+    Files(CertificateFiles),
+    /// From an authority, by ourselves.
+    Acme(AcmeConfig),
 }
 
 /// Where certificate and key are.
@@ -234,12 +245,12 @@ impl Config {
     /// Reads every section before giving up, so that all problems are found.
     fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
         let http = HttpConfig::read(reader, dev);
-        let tls = read_tls(reader);
         let media = MediaConfig::read(reader, dev);
         let turn = TurnConfig::read(reader, media.as_ref().map(|media| media.listen));
         let ice = turn::read_elsewhere(reader);
         let metrics = reader.optional("metrics.listen", "\"127.0.0.1:9464\"");
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
+        let tls = read_tls(reader, &data_dir);
         let database = DatabaseConfig::read(reader);
         let auth = AuthConfig::read(reader);
         let mut limits = Limits::read(reader);
@@ -359,8 +370,25 @@ impl AuthConfig {
     }
 }
 
+/// Files, an authority, or nothing.
+fn read_tls(reader: &mut Reader, data_dir: &Path) -> Option<Option<TlsConfig>> {
+    let files = read_certificate_files(reader);
+    let acme = AcmeConfig::read(reader, data_dir);
+    match (files?, acme?) {
+        (Some(_), Some(_)) => {
+            let what = "is set, and so is tls.certificate_file: the certificate is from one or \
+                        from the other";
+            reader.problem("acme.domains", what, Some("[]"));
+            None
+        }
+        (Some(files), None) => Some(Some(TlsConfig::Files(files))),
+        (None, Some(acme)) => Some(Some(TlsConfig::Acme(acme))),
+        (None, None) => Some(None),
+    }
+}
+
 /// Both files or none.
-fn read_tls(reader: &mut Reader) -> Option<Option<CertificateFiles>> {
+fn read_certificate_files(reader: &mut Reader) -> Option<Option<CertificateFiles>> {
     let [certificate, key] = ["certificate_file", "key_file"].map(|name| {
         let key = format!("tls.{name}");
         (reader.text(&key), key)

@@ -5,9 +5,11 @@
 //! as `CAST(… AS INTEGER)`, because sqlx cannot read SQLite's through its common driver.
 
 pub mod accounts;
+pub mod backup;
 pub mod callbacks;
 mod connect;
 pub mod error;
+pub mod inspect;
 pub mod projects;
 pub mod sessions;
 pub mod webhooks;
@@ -37,6 +39,16 @@ pub struct Db {
     /// For all others. One connection with SQLite: whoever holds it keeps all other writers
     /// waiting, so a transaction waits for nothing but the database.
     writer: AnyPool,
+    writer_is_apart: bool,
+}
+
+/// Connections to the database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that work at a statement.
+    pub in_use: usize,
+    /// Those that are open and wait for one.
+    pub idle: usize,
 }
 
 impl Db {
@@ -53,8 +65,13 @@ impl Db {
 
     async fn connect(place: Place, options: &Options) -> Result<Self, DbError> {
         place.prepare(options).await?;
+        let writer_is_apart = matches!(place, Place::Sqlite(_));
         let (reader, writer) = place.pools(options);
-        Ok(Self { reader, writer })
+        Ok(Self {
+            reader,
+            writer,
+            writer_is_apart,
+        })
     }
 
     /// All projects.
@@ -82,6 +99,21 @@ impl Db {
             return Err(DbError::Outdated);
         }
         Ok(())
+    }
+
+    /// What its connections do just now.
+    pub fn connections(&self) -> Connections {
+        let open = |pool: &AnyPool| (pool.size() as usize, pool.num_idle());
+        let (mut all, mut idle) = open(&self.reader);
+        // With PostgreSQL both are the same.
+        if self.writer_is_apart {
+            let (more, idle_more) = open(&self.writer);
+            (all, idle) = (all + more, idle + idle_more);
+        }
+        Connections {
+            in_use: all.saturating_sub(idle),
+            idle,
+        }
     }
 
     /// Whom projects want to be told of what.

@@ -85,6 +85,17 @@ impl SessionsOf<'_> {
         row.map(Session::try_from).transpose()
     }
 
+    /// Forgets this project's session with this id, if there is one.
+    pub async fn delete(&self, id: &SessionId) -> Result<(), DbError> {
+        let sql = "DELETE FROM sessions WHERE project_id = $1 AND id = $2";
+        sqlx::query(sql)
+            .bind(self.project.get())
+            .bind(id.as_str())
+            .execute(&self.db.writer)
+            .await?;
+        Ok(())
+    }
+
     /// This project's newest sessions, newest first.
     pub async fn newest(&self, limit: u32) -> Result<Vec<Session>, DbError> {
         let sql = select!("WHERE project_id = $1 ORDER BY created_at DESC, id LIMIT $2");

@@ -99,6 +99,17 @@ pub struct StoredWebhook {
     pub failed_at_ms: Option<i64>,
 }
 
+/// What all projects have together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// To be sent.
+    pub pending: i64,
+    /// Given up.
+    pub failed: i64,
+    /// When the oldest of those to be sent happened, milliseconds since the Unix epoch.
+    pub oldest_at_ms: Option<i64>,
+}
+
 /// How many a project has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -278,6 +289,19 @@ impl Webhooks<'_> {
             .execute(&self.db.writer)
             .await?;
         Ok(())
+    }
+
+    /// What all projects have together.
+    pub async fn backlog(&self) -> Result<Backlog, DbError> {
+        let sql = "SELECT COUNT(*) - COUNT(failed_at), COUNT(failed_at),
+                MIN(CASE WHEN failed_at IS NULL THEN created_at END) FROM webhooks";
+        let row: (i64, i64, Option<i64>) = sqlx::query_as(sql).fetch_one(&self.db.reader).await?;
+        let (pending, failed, oldest_at_ms) = row;
+        Ok(Backlog {
+            pending,
+            failed,
+            oldest_at_ms,
+        })
     }
 
     /// How many a project has.

@@ -12,12 +12,14 @@ use tokio::time::timeout;
 
 use super::requests::Answered;
 use super::serve::Counts;
-use super::{AppState, health};
-use crate::driver::media;
+use super::{AppState, health, log_level};
+use crate::db::Connections;
+use crate::db::webhooks::Backlog;
+use crate::driver::{media, webhook};
 use crate::hub;
 use crate::telemetry::process::Usage;
 use crate::telemetry::text::{CONTENT_TYPE, Exposition, escaped};
-use crate::turn;
+use crate::{tls, turn};
 
 /// How long a part may take to answer. What does not is left out, and `parlor_up` says so.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,6 +37,16 @@ pub struct Scrape {
     pub database: bool,
     /// How long its answer took.
     pub database_answer: Duration,
+    /// What its connections do.
+    pub database_connections: Connections,
+    /// Webhooks since the start.
+    pub webhooks: webhook::Counters,
+    /// Webhooks in the database, if it answers.
+    pub backlog: Option<Backlog>,
+    /// The time of the scrape, milliseconds since the Unix epoch.
+    pub at_unix_ms: i64,
+    /// How it is with the certificate, if there is TLS.
+    pub certificate: Option<tls::Status>,
     /// Whether the process is on its way down.
     pub draining: bool,
     /// What was answered over HTTP.
@@ -51,6 +63,7 @@ pub fn routes(state: AppState) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/log-level", get(log_level::show).put(log_level::change))
         .with_state(state)
 }
 
@@ -64,11 +77,13 @@ async fn metrics(State(state): State<AppState>) -> Response {
         let snapshot = timeout(PATIENCE, state.turn.as_ref()?.snapshot()).await;
         Some(snapshot.ok().and_then(Result::ok))
     };
-    let (hub, media, turn, (database, database_answer)) = tokio::join!(
+    let store = state.db.webhooks();
+    let (hub, media, turn, (database, database_answer), backlog) = tokio::join!(
         timeout(PATIENCE, state.hub.snapshot()),
         timeout(PATIENCE, state.media.snapshot()),
         turn,
         database,
+        timeout(PATIENCE, store.backlog()),
     );
     let scrape = Scrape {
         hub: hub.ok().and_then(Result::ok),
@@ -76,6 +91,11 @@ async fn metrics(State(state): State<AppState>) -> Response {
         turn,
         database,
         database_answer,
+        database_connections: state.db.connections(),
+        webhooks: state.webhooks.counters(),
+        backlog: backlog.ok().and_then(Result::ok),
+        at_unix_ms: state.clock.unix_ms(),
+        certificate: state.certificate.as_ref().map(|status| *status.borrow()),
         draining: state.draining.is_cancelled(),
         http: state.requests.answered(),
         connections: state.connections.counts(),
@@ -94,6 +114,7 @@ impl Scrape {
         self.quality(&mut out);
         self.relays(&mut out);
         self.requests(&mut out);
+        self.told(&mut out);
         out.into_text()
     }
 
@@ -127,6 +148,14 @@ impl Scrape {
             "Time the database took to answer.",
             seconds,
         );
+        let connections = self.database_connections;
+        let states = [
+            ("state=\"in_use\"", connections.in_use),
+            ("state=\"idle\"", connections.idle),
+        ];
+        let help = "Connections to the database.";
+        out.labelled("gauge", "parlor_database_connections", help, states);
+        self.certificate(out);
         let usage = self.usage;
         out.gauge(
             "process_resident_memory_bytes",
@@ -143,6 +172,26 @@ impl Scrape {
             "How many files there may be.",
             usage.max_files,
         );
+    }
+
+    /// Nothing where there is no TLS.
+    fn certificate(&self, out: &mut Exposition) {
+        let Some(status) = self.certificate else {
+            return;
+        };
+        let help = "Until when the certificate is good, in seconds since 1970; 0 if there is none.";
+        let expires_at_s = status.expires_at_s.unwrap_or_default();
+        out.gauge(
+            "parlor_tls_certificate_expiry_timestamp_seconds",
+            help,
+            expires_at_s,
+        );
+        let results = [
+            ("result=\"renewed\"", status.renewed),
+            ("result=\"failed\"", status.failed),
+        ];
+        let help = "New certificates that were taken up, and that could not be used or had.";
+        out.labelled("counter", "parlor_tls_certificates_total", help, results);
     }
 
     fn sessions(&self, out: &mut Exposition) {
@@ -304,5 +353,38 @@ impl Scrape {
         let help = "Connections of HTTP that the server closed: too many from one address, or the \
             client too slow.";
         out.labelled("counter", "parlor_http_cut_off_total", help, refused);
+    }
+
+    /// What back ends are told.
+    fn told(&self, out: &mut Exposition) {
+        let webhook::Counters {
+            stored,
+            delivered,
+            failed_attempts,
+            given_up,
+            dropped,
+        } = self.webhooks;
+        let events = [
+            ("event=\"stored\"", stored),
+            ("event=\"delivered\"", delivered),
+            ("event=\"failed_attempt\"", failed_attempts),
+            ("event=\"given_up\"", given_up),
+            ("event=\"dropped\"", dropped),
+        ];
+        let help = "What became of webhooks.";
+        out.labelled("counter", "parlor_webhooks_total", help, events);
+        let Some(backlog) = self.backlog else {
+            return;
+        };
+        let states = [
+            ("state=\"pending\"", backlog.pending),
+            ("state=\"given_up\"", backlog.failed),
+        ];
+        let help = "Webhooks in the database: to be sent, and given up lately.";
+        out.labelled("gauge", "parlor_webhooks", help, states);
+        let age_ms = backlog.oldest_at_ms.map_or(0, |at| self.at_unix_ms - at);
+        let help = "Age of the oldest webhook that is to be sent.";
+        let age_s = age_ms.max(0) as f64 / 1000.0;
+        out.gauge("parlor_webhooks_oldest_age_seconds", help, age_s);
     }
 }

@@ -19,8 +19,10 @@ pub mod layout;
 pub mod lenient;
 pub mod limits;
 pub mod listener;
+pub mod log_level;
 pub mod metrics;
 pub mod moderation;
+pub mod network_test;
 pub mod normalize;
 pub mod openapi;
 pub mod pace;
@@ -39,12 +41,12 @@ pub mod start;
 pub mod storage;
 pub mod streams;
 pub mod target;
-pub mod tls;
 pub mod values;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRef;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthPolicy;
@@ -57,11 +59,13 @@ use crate::db::Db;
 use crate::driver::admission::Admissions;
 use crate::driver::hub::HubHandle;
 use crate::driver::turn::TurnHandle;
+use crate::driver::webhook::WebhookHandle;
 use crate::driver::workers::WorkersHandle;
 use crate::entropy::Entropy;
 use crate::model::signal::SignalLimits;
+use crate::telemetry::LogHandle;
 use crate::turn::ice_servers::IceServers;
-use crate::ws;
+use crate::{tls, ws};
 
 /// What every handler can reach. Cheap to clone; holds no live state, only handles to it.
 #[derive(Debug, Clone)]
@@ -76,8 +80,14 @@ pub struct AppState {
     pub hub: HubHandle,
     /// Forwards media.
     pub media: WorkersHandle,
+    /// Tells back ends.
+    pub webhooks: WebhookHandle,
+    /// Changes what is logged.
+    pub log: LogHandle,
     /// Accepts websockets.
     pub websockets: ws::Endpoint,
+    /// How it is with the certificate, if there is TLS.
+    pub certificate: Option<watch::Receiver<tls::Status>>,
     /// Cancelled when nobody may come any more.
     pub draining: CancellationToken,
     /// The connections over which HTTP is spoken.
@@ -90,6 +100,8 @@ pub struct AppState {
     pub clock: Clock,
     /// Draws ids and secrets.
     pub entropy: SharedEntropy,
+    /// What goes on on the page `/test`.
+    pub network_tests: network_test::NetworkTests,
     /// The demo page's sessions; `None` on a real server.
     pub demo: Option<demo::Demo>,
     /// The TURN server, if there is one.

@@ -9,6 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha1::{Digest, Sha1};
 
 use super::error::ApiError;
+/// The page on which people test their network.
+pub const NETWORK_TEST: &str = "/test";
 
 /// One compiled-in file.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ struct Asset {
 }
 
 macro_rules! asset {
-    ($path:literal, $content_type:literal, $file:literal) => {
+    ($path:expr, $content_type:literal, $file:literal) => {
         Asset {
             path: $path,
             content_type: $content_type,
@@ -28,7 +30,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 8] = [
+static ASSETS: [Asset; 10] = [
     asset!("/", "text/html; charset=utf-8", "index.html"),
     asset!(
         "/client/parlor.js",
@@ -41,6 +43,12 @@ static ASSETS: [Asset; 8] = [
         "demo.js"
     ),
     asset!("/client/demo.css", "text/css; charset=utf-8", "demo.css"),
+    asset!(NETWORK_TEST, "text/html; charset=utf-8", "test.html"),
+    asset!(
+        "/client/test.js",
+        "text/javascript; charset=utf-8",
+        "test.js"
+    ),
     asset!("/client/icon.svg", "image/svg+xml", "icon.svg"),
     asset!("/docs", "text/html; charset=utf-8", "docs.html"),
     asset!(

@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use tower_http::cors::{Any, CorsLayer};
@@ -23,8 +23,8 @@ use super::normalize::{self, Normalized};
 use super::openapi::{self, Document, routes::Routes};
 use super::{
     archives, bootstrap, broadcasts, callbacks, captions, connect, connections, demo, health,
-    limits, moderation, page, projects, renders, requests, sessions, signals, sip, storage,
-    streams,
+    limits, moderation, network_test, page, projects, renders, requests, sessions, signals, sip,
+    storage, streams,
 };
 use crate::telemetry;
 
@@ -43,6 +43,7 @@ fn router(state: AppState) -> Router {
     let routes = routes(
         state.config.auth.legacy_header,
         state.demo.is_some(),
+        state.config.limits.network_tests > 0,
         state.draining.clone(),
         UnderWay::new(&state.config.http.crowd),
     );
@@ -65,7 +66,13 @@ fn router(state: AppState) -> Router {
 }
 
 /// All that is served: `legacy` as SDKs before 2017 call it, too.
-fn routes(legacy: bool, demo: bool, draining: CancellationToken, under_way: UnderWay) -> Routes {
+fn routes(
+    legacy: bool,
+    demo: bool,
+    network_tests: bool,
+    draining: CancellationToken,
+    under_way: UnderWay,
+) -> Routes {
     let bounded = middleware::from_fn_with_state(under_way.clone(), limits::bound);
     let mut routes = Routes::default()
         .merge(of_an_account())
@@ -80,7 +87,10 @@ fn routes(legacy: bool, demo: bool, draining: CancellationToken, under_way: Unde
     if demo {
         routes = routes.post("/demo/join", demo::join);
     }
-    for path in page::paths() {
+    if network_tests {
+        routes = routes.page("/test/session", post(network_test::begin));
+    }
+    for path in page::paths().filter(|path| network_tests || *path != page::NETWORK_TEST) {
         let page = get(move |headers: HeaderMap| async move { page::file(path, &headers) });
         routes = routes.page(path, page);
     }
@@ -244,7 +254,7 @@ mod tests {
             of_one_address: 1,
             requests: 1,
         });
-        routes(true, true, CancellationToken::new(), under_way)
+        routes(true, true, true, CancellationToken::new(), under_way)
     }
 
     /// The paths that a router knows, from what it prints of itself.

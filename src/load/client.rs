@@ -7,19 +7,20 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
+use super::connect::Site;
 use super::histogram::Histogram;
 use super::target::Target;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::model::id::SessionId;
 use crate::model::token;
+use crate::net::dial::Stream;
 use crate::signaling::frame::{Frame, FrameKind, header};
 
 /// How often the official client says that it is there (`protocol/signaling.md`, 4.3).
@@ -34,7 +35,7 @@ const SYMPHONY: &str = "symphony.load";
 /// What it takes to join.
 #[derive(Debug, Clone)]
 pub(super) struct Ticket {
-    pub(super) authority: String,
+    site: Site,
     pub(super) project: String,
     pub(super) session: String,
     pub(super) token: String,
@@ -54,7 +55,7 @@ impl Ticket {
             .context("the server's session id is not one")?;
         let now_s = clock.unix_ms() / 1000;
         Ok(Self {
-            authority: target.authority.clone(),
+            site: target.site.clone(),
             project: target.project.id.to_string(),
             session: session.to_owned(),
             token: token::issue(&target.project, &id, "publisher", "", now_s, None),
@@ -66,7 +67,7 @@ impl Ticket {
 /// A client that has joined.
 #[derive(Debug)]
 pub(super) struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     base: String,
     address: String,
     connection: Uuid,
@@ -88,12 +89,10 @@ impl Client {
     }
 
     async fn try_join(ticket: Ticket, clock: Clock) -> Result<Self> {
-        let stream = TcpStream::connect(&ticket.authority).await?;
-        stream.set_nodelay(true)?;
-        let url = format!(
-            "ws://{}/rumorwebsocketsv2?socketId={}&attempt={}",
-            ticket.authority, ticket.connection, ticket.connection
-        );
+        let stream = ticket.site.open().await?;
+        let id = ticket.connection;
+        let path = format!("/rumorwebsocketsv2?socketId={id}&attempt={id}");
+        let url = ticket.site.websocket(&path);
         let (socket, _) = tokio_tungstenite::client_async(url, stream).await?;
         let base = format!("/v2/partner/{}/session/{}", ticket.project, ticket.session);
         let address = ticket.connection.to_string();

@@ -2,9 +2,10 @@
 //! protocol. They measure what a client sees; what the server costs is read from its process.
 
 mod client;
+mod connect;
 mod histogram;
 pub mod media;
 mod progress;
 mod report;
 pub mod signaling;
-mod target;
+pub mod target;

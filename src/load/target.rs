@@ -5,16 +5,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use http_body_util::Full;
 use serde::Deserialize;
-use tokio::net::TcpStream;
 
+use super::connect::Site;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::model::jwt;
-use crate::model::project::{Project, ProjectStatus, Secret};
+use crate::model::project::{Project, ProjectStatus};
 
 /// How long a server of our own may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -42,8 +41,7 @@ pub(super) struct TargetArgs {
 /// The server under load.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// `host:port`.
-    pub(super) authority: String,
+    pub(super) site: Site,
     pub(super) project: Project,
     pid: Option<u32>,
     clock: Clock,
@@ -59,37 +57,37 @@ struct Ready {
 }
 
 impl Target {
+    /// The one that the arguments name, or one of our own.
     pub(super) async fn find(args: TargetArgs, clock: Clock) -> Result<Self> {
-        let (own, url, key, secret, pid) = match (args.url, args.api_key, args.api_secret) {
-            (Some(url), Some(key), Some(secret)) => (None, url, key, secret, args.pid),
-            _ => {
-                let mut own = OwnServer::start()?;
-                let ready = own.ready(clock).await?;
-                let pid = Some(own.child.id());
-                (Some(own), ready.url, ready.api_key, ready.api_secret, pid)
-            }
+        let (Some(url), Some(key), Some(secret)) = (args.url, args.api_key, args.api_secret) else {
+            return Self::start(clock).await;
         };
-        let authority = url
-            .strip_prefix("http://")
-            .context("the URL must begin with http://")?;
-        let id = key.parse().context("the API key is not one")?;
-        let secret: Secret = secret.parse().context("the secret is not one")?;
-        let project = Project {
-            id,
-            name: String::new(),
-            secret,
-            old_secret: None,
-            status: ProjectStatus::Active,
-            max_connections: None,
-            video_codecs: None,
-            created_at_ms: 0,
-        };
+        let target = Self::at(&url, project(&key, &secret)?, clock)?;
+        let pid = args.pid;
+        Ok(Self { pid, ..target })
+    }
+
+    /// A server that runs already, on behalf of one of its projects.
+    pub(super) fn at(url: &str, project: Project, clock: Clock) -> Result<Self> {
         Ok(Self {
-            authority: authority.trim_end_matches('/').to_owned(),
+            site: Site::new(url)?,
             project,
-            pid,
+            pid: None,
             clock,
-            _own: own,
+            _own: None,
+        })
+    }
+
+    /// A server of our own.
+    pub(super) async fn start(clock: Clock) -> Result<Self> {
+        let mut own = OwnServer::start()?;
+        let ready = own.ready(clock).await?;
+        let project = project(&ready.api_key, &ready.api_secret)?;
+        let target = Self::at(&ready.url, project, clock)?;
+        Ok(Self {
+            pid: Some(own.child.id()),
+            _own: Some(own),
+            ..target
         })
     }
 
@@ -104,27 +102,17 @@ impl Target {
             "iss": self.project.id.to_string(), "ist": "project",
             "iat": now, "exp": now + CALL_LIFETIME_S,
         });
-        let request = hyper::Request::post("/session/create")
-            .header("host", &self.authority)
+        let request = hyper::Request::post(self.site.at("/session/create"))
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")
             .header("x-opentok-auth", jwt::sign(&claims, &self.project.secret))
             .body(Full::new(Bytes::from_static(b"p2p.preference=disabled")))?;
-        let stream = TcpStream::connect(&self.authority).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let exchange = async {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await?.to_bytes();
-            ensure!(status.is_success(), "session create: {status}");
-            let [created]: [Created; 1] = serde_json::from_slice(&body)?;
-            Ok(created.session_id)
-        };
-        tokio::select! {
-            answer = exchange => answer,
-            ended = connection => bail!("the server closed the connection: {ended:?}"),
-        }
+        let answer = self.site.dialer().request(request).await;
+        let answer = answer.context("no answer")?;
+        let status = answer.status();
+        ensure!(status.is_success(), "the server answered {status}");
+        let [created]: [Created; 1] = serde_json::from_slice(answer.body())?;
+        Ok(created.session_id)
     }
 
     /// Resident memory of the server in bytes, where it can be seen (Linux).
@@ -150,6 +138,24 @@ impl Target {
     }
 }
 
+/// What is known of a project that was made elsewhere.
+///
+/// # Errors
+///
+/// Fails unless these are a key and a secret.
+pub fn project(key: &str, secret: &str) -> Result<Project> {
+    Ok(Project {
+        id: key.parse().context("the API key is not one")?,
+        name: String::new(),
+        secret: secret.parse().context("the secret is not one")?,
+        old_secret: None,
+        status: ProjectStatus::Active,
+        max_connections: None,
+        video_codecs: None,
+        created_at_ms: 0,
+    })
+}
+
 /// A server in a process of its own, with its data in a temporary folder.
 #[derive(Debug)]
 struct OwnServer {
@@ -162,7 +168,14 @@ impl OwnServer {
         let name = format!("parlor-load-{}", Entropy::from_system().hex(12));
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir(&dir).context("cannot make a temporary folder")?;
-        let child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        // Settings of the operator's own server are none of this one's business.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PARLOR_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .args([
                 "serve",
                 "--dev",

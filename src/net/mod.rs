@@ -4,10 +4,12 @@
 mod address;
 pub mod announce;
 pub mod connection;
+pub mod dial;
 pub mod framing;
 pub mod options;
 pub mod outbound;
 pub mod port;
 pub mod quota;
 pub mod service;
+pub mod trust;
 pub mod udp;

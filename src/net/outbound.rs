@@ -17,12 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tracing::{debug, warn};
 use url::Url;
 
+use super::trust;
 use crate::webhook::address::AddressPolicy;
 use crate::webhook::target::TargetUrl;
 
@@ -92,21 +91,14 @@ pub enum OutboundError {
 impl Outbound {
     /// Makes requests where `policy` permits. HTTPS trusts what the system trusts.
     pub fn new(policy: AddressPolicy, patience: Patience) -> Self {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
+        let roots = trust::system();
         if roots.is_empty() {
             warn!("The system trusts no certificate authority: webhooks to https URLs will fail");
         }
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has the ciphers of TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Self {
             resolve: Arc::new(|name, port| Box::pin(by_system(name, port))),
             policy: Arc::new(policy),
-            tls: TlsConnector::from(Arc::new(tls)),
+            tls: TlsConnector::from(trust::client(roots)),
             patience,
         }
     }

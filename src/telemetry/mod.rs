@@ -9,23 +9,69 @@ use std::io;
 
 use tracing::field::{Empty, display};
 use tracing::{Level, Span, enabled};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use crate::config::{LogConfig, LogFormat};
 use crate::http::forwarded::Client;
 use crate::model::id::{ConnectionId, ProjectId, SessionId};
 use crate::sfu::Leg;
 
+/// Changes what is logged while the process runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LogHandle(Option<Handle<EnvFilter, Registry>>);
+
+/// Why the log goes on as before.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Not what `log.level` may be.
+    #[error("{0}")]
+    Level(#[from] ParseError),
+    /// The log is somebody else's.
+    #[error("the log of this process cannot be changed")]
+    Foreign,
+}
+
+impl LogHandle {
+    /// The log of a process that has set it up itself.
+    pub fn foreign() -> Self {
+        Self(None)
+    }
+
+    /// What is logged from now on, in the form of `log.level`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is not of that form.
+    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
+        let filter = EnvFilter::builder().parse(level)?;
+        let handle = self.0.as_ref().ok_or(LogError::Foreign)?;
+        handle.reload(filter).map_err(|_| LogError::Foreign)
+    }
+
+    /// What is logged now.
+    pub fn level(&self) -> String {
+        let handle = self.0.as_ref();
+        let level = handle.and_then(|handle| handle.with_current(ToString::to_string).ok());
+        level.unwrap_or_default()
+    }
+}
+
 /// Sends the log of this process to standard error. Only the first call has an effect.
-pub fn init(config: &LogConfig) {
+pub fn init(config: &LogConfig) -> LogHandle {
     let filter = EnvFilter::builder().parse_lossy(&config.level);
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
-    // An error means that there is a subscriber already.
-    let _ = match config.format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    let set = match config.format {
+        LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
+    // An error means that there is a subscriber already.
+    LogHandle(set.is_ok().then_some(handle))
 }
 
 /// The context of one HTTP request. The path is logged without the query, and by whoever logs

@@ -8,10 +8,15 @@ mod process;
 #[allow(dead_code, reason = "clients here do only some of what they can")]
 mod support;
 
+mod acme;
+mod backup;
 mod commands;
+mod doctor;
 mod drain;
 mod health;
+mod log_level;
 mod metrics;
+mod proxy;
 mod tls;
 
 use process::Process;

@@ -60,6 +60,14 @@ async fn what_goes_on_is_counted() {
     ] {
         assert_eq!(value(&text, name), expected, "{name}");
     }
+    for name in [
+        "parlor_database_connections{state=\"idle\"}",
+        "parlor_webhooks{state=\"pending\"}",
+        "parlor_webhooks_oldest_age_seconds",
+        "parlor_webhooks_total{event=\"delivered\"}",
+    ] {
+        assert!(value(&text, name) >= 0.0, "{name}");
+    }
     assert!(value(&text, "process_resident_memory_bytes") > 1e6);
 }
 
@@ -74,7 +82,15 @@ async fn metrics_are_not_for_the_public() {
 
 #[tokio::test]
 async fn the_board_and_the_alerts_name_only_what_there_is() {
-    let text = scrape(&with_metrics()).await;
+    // With TLS, so that there is everything.
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/first");
+    let process = Process::start_with(&[
+        ("PARLOR_METRICS_LISTEN", "127.0.0.1:0"),
+        ("PARLOR_TLS_CERTIFICATE_FILE", &format!("{tls}.pem")),
+        ("PARLOR_TLS_KEY_FILE", &format!("{tls}.key")),
+    ]);
+    let text = scrape(&process).await;
+    assert!(value(&text, "parlor_tls_certificate_expiry_timestamp_seconds") > 1.7e9);
     let mut known = BTreeSet::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').unwrap();

@@ -10,6 +10,7 @@ use parlor::app::App;
 use parlor::config::{Config, Sources};
 use parlor::entropy::Entropy;
 use parlor::signaling::frame::{Frame, FrameKind};
+use parlor::telemetry::LogHandle;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -67,7 +68,7 @@ impl TestServer {
         };
         let mut config = Config::load(&sources).unwrap();
         change(&mut config);
-        let app = App::start(config).await.unwrap();
+        let app = App::start(config, LogHandle::foreign()).await.unwrap();
         let project = app.playground().unwrap();
         let site = Site::new(&app.url(), &project.id.to_string(), project.secret.reveal());
         Self {

@@ -129,6 +129,29 @@ pub(crate) fn try_parlor(server: &Process, words: &[&str]) -> Result<String, Str
     }
 }
 
+/// Whether a program is there; a test that needs it is skipped if not, and says so.
+#[allow(dead_code, reason = "not every test needs it")]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+pub(crate) fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian has servers where only root looks.
+    let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let found = places
+        .map(|place| place.join(program))
+        .any(|file| file.is_file());
+    if !found {
+        eprintln!("SKIPPED: {program} is not installed");
+    }
+    found
+}
+
+/// A port that was free a moment ago, for programs that do not tell which one they were given.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// Asks again and again, since files and processes tell nobody; panics if it takes too long.
 #[allow(dead_code, reason = "not every test needs it")]
 pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {

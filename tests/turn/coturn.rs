@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use parlor::config::{Announce, Config};
+use parlor::config::{Announce, Config, TlsConfig};
 use parlor::turn::credential::Issuer;
 
 use super::support::TestClient;
@@ -167,7 +167,7 @@ async fn its_clients_reach_each_other_over_tcp() {
 
 #[tokio::test]
 async fn its_clients_reach_each_other_over_tls() {
-    let server = server_with(|config| config.tls = Some(certificate())).await;
+    let server = server_with(|config| config.tls = Some(TlsConfig::Files(certificate()))).await;
     passes(server.http_addr(), &["-t", "-S"]).await;
 }
 

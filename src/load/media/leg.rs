@@ -1,5 +1,6 @@
 //! One peer connection of a load client: ICE checks, a handshake, then packets one way.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -130,6 +131,15 @@ impl Leg {
 
     pub(super) fn is_up(&self) -> bool {
         self.keys.is_some()
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Where the server is.
+    pub(super) fn server(&self) -> SocketAddr {
+        self.remote.address
     }
 
     /// When the next frame is due, if this leg sends.

@@ -3,6 +3,7 @@
 //! All of it goes through one thread that batches, counts by headers and decrypts only a sample,
 //! so that it is the server that is measured.
 
+pub mod call;
 mod dtls;
 mod leg;
 mod member;
@@ -264,7 +265,7 @@ impl Run {
         let deadline = self.clock.now() + JOIN_PATIENCE;
         self.progress.begin("Peer connections up", legs);
         loop {
-            let up = media.up().await?;
+            let up = media.progress().await?.up;
             self.progress.at(up);
             if up >= legs {
                 break;

@@ -1,6 +1,7 @@
 //! The one thread that all media of a run goes through: batches in, batches out, no tasks.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
@@ -29,8 +30,21 @@ const WAKE: Token = Token(usize::MAX);
 enum Input {
     Add(Box<Leg>),
     Take(oneshot::Sender<Totals>),
-    CountUp(oneshot::Sender<usize>),
+    Progress(oneshot::Sender<Progress>),
     Stop,
+}
+
+/// How far legs have come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    /// Legs that were negotiated.
+    pub(super) legs: usize,
+    /// Those whose check the server answered.
+    pub(super) answered: usize,
+    /// Those whose handshake is complete.
+    pub(super) up: usize,
+    /// Where the server is, for the first of them.
+    pub(super) server: Option<SocketAddr>,
 }
 
 /// The thread; ends when dropped.
@@ -60,11 +74,11 @@ impl MediaHandle {
         totals.await.context("the media thread is gone")
     }
 
-    /// How many legs are up.
-    pub(super) async fn up(&self) -> Result<usize> {
-        let (sender, up) = oneshot::channel();
-        self.send(Input::CountUp(sender))?;
-        up.await.context("the media thread is gone")
+    /// How far legs have come.
+    pub(super) async fn progress(&self) -> Result<Progress> {
+        let (sender, progress) = oneshot::channel();
+        self.send(Input::Progress(sender))?;
+        progress.await.context("the media thread is gone")
     }
 
     fn send(&self, input: Input) -> Result<()> {
@@ -176,8 +190,14 @@ impl Run {
                     // Nobody waits any more: the run was given up.
                     let _ = sender.send(totals);
                 }
-                Ok(Input::CountUp(sender)) => {
-                    let _ = sender.send(self.legs.iter().filter(|leg| leg.is_up()).count());
+                Ok(Input::Progress(sender)) => {
+                    let count = |is: fn(&Leg) -> bool| self.legs.iter().filter(|l| is(l)).count();
+                    let _ = sender.send(Progress {
+                        legs: self.legs.len(),
+                        answered: count(Leg::is_answered),
+                        up: count(Leg::is_up),
+                        server: self.legs.first().map(Leg::server),
+                    });
                 }
                 Ok(Input::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,

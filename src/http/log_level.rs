@@ -1,0 +1,35 @@
+//! What is logged, shown and changed while the server runs, on the operator's address.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use tracing::info;
+
+use super::AppState;
+use super::forwarded::Client;
+use crate::telemetry::LogHandle;
+
+/// `GET /log-level`: what is logged, in the form of `log.level`.
+pub async fn show(State(state): State<AppState>) -> String {
+    format!("{}\n", state.log.level())
+}
+
+/// `PUT /log-level` with such a text: that is logged from now on. Only from this machine, since
+/// nobody shows a password here; 403 for others, 400 with what is wrong.
+pub async fn change(
+    State(state): State<AppState>,
+    Extension(client): Extension<Client>,
+    level: String,
+) -> Result<String, (StatusCode, String)> {
+    if client.proxied || !client.address.is_loopback() {
+        let text = "the log can be changed from this machine only\n";
+        return Err((StatusCode::FORBIDDEN, text.into()));
+    }
+    set(&state.log, level.trim()).map_err(|error| (StatusCode::BAD_REQUEST, error))
+}
+
+fn set(log: &LogHandle, level: &str) -> Result<String, String> {
+    log.set_level(level).map_err(|error| format!("{error}\n"))?;
+    info!(level, "The log has a new level");
+    Ok(format!("{}\n", log.level()))
+}
