@@ -8,7 +8,7 @@ use parlor::sfu::negotiator::Negotiator;
 use parlor::sfu::path::Candidate;
 use parlor::sfu::sdp::SessionDescription;
 use parlor::sfu::worker::WorkerId;
-use parlor::sfu::{Event, PublicationId, Request, SubscriptionId, Terms, Wanted};
+use parlor::sfu::{ClientId, Event, PublicationId, Request, SubscriptionId, Terms, Wanted};
 use parlor::signaling::client;
 use parlor::signaling::frame::Frame;
 
@@ -33,10 +33,15 @@ pub fn sdp(data: &[u8]) {
     offer(&mut negotiator, first, &text);
     offer(&mut negotiator, second, OFFER);
     offer(&mut negotiator, second, &text);
-    for (subscription, publication) in [(SubscriptionId(1), first), (SubscriptionId(2), second)] {
+    let ways = [false, true].map(|shared| [(first, shared), (second, shared)]);
+    for ((publication, shared), id) in ways.into_iter().flatten().zip(1..) {
+        let subscription = SubscriptionId(id);
         negotiator.handle_request(Request::Subscribe {
             subscription,
+            client: ClientId(1),
+            shared,
             publication,
+            screen: false,
             wanted: Wanted::default(),
         });
         check_events(&mut negotiator, 1);

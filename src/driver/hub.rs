@@ -466,6 +466,10 @@ fn log_peer(event: &Event) {
             let span = telemetry::peer_span(Leg::Subscriber(*subscription));
             span.in_scope(|| debug!(?state, "Network quality changed"));
         }
+        Event::Speaker { group, publication } => {
+            let who = publication.map(|id| Leg::Publisher(id).to_string());
+            debug!(session = group.0, who, "Somebody else speaks");
+        }
         Event::Offer { .. } | Event::Answer { .. } | Event::Renegotiate { .. } => {}
     }
 }

@@ -46,6 +46,8 @@ struct Properties {
     p2p: P2p,
     reconnection: bool,
     renegotiation: bool,
+    /// For applications that ask for it when they initialise a session (13.9).
+    single_peer_connection: bool,
     simulcast: bool,
     /// Layers by rid, not by groups of SSRCs that are the same in every client (13.5).
     stream_simulcast_rid_enabled: bool,
@@ -117,6 +119,7 @@ impl SessionInfo {
                 },
                 reconnection: true,
                 renegotiation: true,
+                single_peer_connection: true,
                 simulcast: hub.simulcast,
                 stream_simulcast_rid_enabled: hub.simulcast,
                 e2ee: session.e2ee,

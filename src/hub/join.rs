@@ -30,7 +30,12 @@ pub(super) struct Joining {
     bearer: Bearer,
     events_suppressed: bool,
     adaptive: bool,
+    shares_leg: bool,
 }
+
+/// The capability of a client that receives everything over one peer connection
+/// (`protocol/signaling.md`, 13.9).
+const SINGLE_PEER_CONNECTION: &str = "spc";
 
 /// Signals that may come at once, in seconds of the rate.
 const SIGNAL_BURST_SECONDS: u32 = 4;
@@ -72,6 +77,8 @@ impl Hub {
             return Err(Refusal::Unavailable);
         }
         let token = token.ok_or(Refusal::InvalidToken)?;
+        let capabilities = &request.client.capabilities;
+        let can = |capability: &str| capabilities.iter().any(|known| known == capability);
         let ticket = Ticket(self.number());
         let stage = Stage::Joining {
             ticket,
@@ -86,11 +93,8 @@ impl Hub {
             connection: request.connection,
             bearer: Bearer(token.to_owned()),
             events_suppressed: request.client.connection_events_suppressed,
-            adaptive: request
-                .client
-                .capabilities
-                .iter()
-                .any(|capability| capability == adaptive::CAPABILITY),
+            adaptive: can(adaptive::CAPABILITY),
+            shares_leg: can(SINGLE_PEER_CONNECTION),
         };
         let (session, token) = (joining.session.clone(), token.to_owned());
         self.joining.insert(ticket, joining);
@@ -168,6 +172,7 @@ impl Hub {
             bearer: Some(bearer),
             events_suppressed: joining.events_suppressed,
             adaptive: joining.adaptive,
+            shares_leg: joining.shares_leg,
             signals: Bucket::new(rate, rate.saturating_mul(SIGNAL_BURST_SECONDS), now),
             streams: Default::default(),
             subscriptions: Default::default(),

@@ -6,7 +6,7 @@ use super::request::Caller;
 use super::session::{Delivery, Source};
 use super::tell::Audience;
 use crate::model::id::SubscriberId;
-use crate::sfu::{Event, Leg, PublicationId, Request, Terms};
+use crate::sfu::{Event, GroupId, Leg, PublicationId, Request, Terms};
 use crate::signaling::client::{Negotiation, NegotiationMessage};
 use crate::signaling::error::Refusal;
 use crate::signaling::server::{NegotiationId, Sdp, ServerEvent};
@@ -67,6 +67,7 @@ impl Hub {
                 let terms = Terms {
                     codecs: session.video_codecs.clone(),
                     encrypted: session.e2ee,
+                    group: GroupId(caller.session.0),
                 };
                 let request = Request::PublisherOffer {
                     publication,
@@ -131,6 +132,8 @@ impl Hub {
                 subscription,
                 state,
             } => self.downlink_changed(subscription, state),
+            // For composition, which does not exist yet; clients find out by themselves.
+            Event::Speaker { .. } => {}
             Event::Closed {
                 leg: Leg::Publisher(publication),
                 ..
@@ -143,6 +146,14 @@ impl Hub {
             } => {
                 self.subscriber_closed(subscription);
             }
+            // We are told of each subscription on it.
+            Event::Connected {
+                leg: Leg::Shared(_),
+            }
+            | Event::Closed {
+                leg: Leg::Shared(_),
+                ..
+            } => {}
         }
     }
 
@@ -181,6 +192,7 @@ impl Hub {
                 .subscriptions
                 .get(&id)
                 .map(|&(k, stream, id)| (k, stream, Some(id))),
+            Leg::Shared(_) => None,
         };
         let Some((key, id, subscriber)) = place else {
             return;

@@ -53,6 +53,9 @@ pub(super) struct Connection {
     pub(super) events_suppressed: bool,
     /// It can take part in moving a stream of an adaptive session.
     pub(super) adaptive: bool,
+    /// All that it receives from the SFU comes over one peer connection
+    /// (`protocol/signaling.md`, 13.9).
+    pub(super) shares_leg: bool,
     pub(super) signals: Bucket,
     pub(super) streams: BTreeSet<StreamId>,
     pub(super) subscriptions: BTreeSet<(StreamId, SubscriberId)>,

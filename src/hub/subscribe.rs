@@ -10,8 +10,8 @@ use super::session::{Delivery, Source, Subscriber};
 use super::tell::Audience;
 use crate::model::id::{PeerId, StreamId, SubscriberId};
 use crate::model::role::Capability;
-use crate::sfu::{Fallback, Request, SubscriptionId, Wanted};
-use crate::signaling::channel::Channel;
+use crate::sfu::{ClientId, Fallback, Request, SubscriptionId, Wanted};
+use crate::signaling::channel::{Channel, VideoSource};
 use crate::signaling::client::{SubscriberChannelUpdate, SubscriberCreate, SubscriberDelete, Wish};
 use crate::signaling::error::Refusal;
 use crate::signaling::server::ServerEvent;
@@ -108,24 +108,33 @@ impl Hub {
         id: SubscriberId,
     ) {
         let subscription = SubscriptionId(self.number());
-        let Some(stream) = self.session_mut(key).streams.get_mut(&stream_id) else {
+        let session = self.session_mut(key);
+        let Some(stream) = session.streams.get_mut(&stream_id) else {
             return;
         };
+        let screen = stream.video() == Some(VideoSource::Screen);
         let Source::Routed { publication, .. } = stream.source else {
             return;
         };
         let Some(subscriber) = stream.subscribers.get_mut(&id) else {
             return;
         };
+        let Some(owner) = session.connections.get(&subscriber.owner) else {
+            return;
+        };
         subscriber.media = Delivery::Routed(subscription);
         let wanted = subscriber.wanted;
+        let (client, shared) = (ClientId(owner.number), owner.shares_leg);
         self.subscriptions
             .insert(subscription, (key, stream_id, id));
         self.media(
             key,
             Request::Subscribe {
                 subscription,
+                client,
+                shared,
                 publication,
+                screen,
                 wanted,
             },
         );

@@ -1,13 +1,13 @@
-//! Which layers a subscriber gets within what its network carries: audio first, then as much video
-//! as was asked for.
+//! Which layers each of a client's streams gets within what its network carries: the audio of all
+//! of them first, then the least video of each, then more of it for screens, for whoever speaks,
+//! and for the others by turns, as far as it was asked for.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
+use super::SubscriptionId;
 use super::fallback::Fit;
-use super::layer::{Active, Choice, Layers};
-
-/// What is set aside for sound, in bits per second: Opus with its headers.
-const AUDIO: u64 = 60_000;
+use super::layer::{Active, Choice, Layers, MAX_LAYERS, MAX_TEMPORAL};
 
 /// What there must be to spare before more is sent, so that it does not have to be taken back.
 const MARGIN: f64 = 1.15;
@@ -18,106 +18,227 @@ const PROBED: f64 = 1.1;
 /// How long less stays less: going up costs a key frame.
 const HOLD: Duration = Duration::from_secs(3);
 
+/// The longest such time, which doubles with every step down that soon follows one up.
+const HOLD_MAX: Duration = Duration::from_secs(24);
+
+/// A step down this long after one up is a new story.
+const FORGET: Duration = Duration::from_secs(10);
+
 /// Bits per pixel and second assumed of a layer that was not measured yet.
 const ASSUMED_DENSITY: f64 = 1.5;
 
-/// Remembers what was given, so that it does not oscillate.
-#[derive(Debug, Default)]
-pub(super) struct Allocator {
-    given: Option<Choice>,
-    lowered_at: Option<Instant>,
+/// Choices that one stream can have: frames of the smallest picture, then larger pictures.
+const MAX_STEPS: usize = MAX_TEMPORAL + MAX_LAYERS - 1;
+
+/// Which streams are served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Priority {
+    /// Text must be legible.
+    Screen,
+    /// Who is looked at.
+    Speaker,
+    /// Who listens.
+    Other,
 }
 
-/// What a subscriber gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Allocation {
-    pub(super) choice: Choice,
-    /// Bits per second that the next better choice takes, if there is one that was asked for.
-    pub(super) missing: Option<u64>,
-    /// Whether the least choice fits; `None` if nothing is sent that could.
+/// Remembers what a stream was given, so that it does not oscillate.
+#[derive(Debug)]
+pub(super) struct Given {
+    choice: Option<Choice>,
+    raised_at: Option<Instant>,
+    lowered_at: Option<Instant>,
+    hold: Duration,
+}
+
+/// One stream that wants its share.
+#[derive(Debug)]
+pub(super) struct Demand {
+    pub(super) subscription: SubscriptionId,
+    priority: Priority,
+    /// Whether nothing may be sent of it, if the least does not fit.
+    may_stop: bool,
+    wanted: Choice,
+    steps: [(Choice, f64); MAX_STEPS],
+    /// How many steps there are; how many of them it had, and has got now.
+    len: usize,
+    had: usize,
+    taken: usize,
+    /// Whether it went down so lately that it may not go up.
+    holds: bool,
+    /// Whether its next step did not fit.
+    blocked: bool,
+    /// Whether the least fits; `None` if nothing is sent that could.
     pub(super) fit: Option<Fit>,
 }
 
-impl Allocator {
-    /// Gives the best of what is at most `wanted` and fits into `limit` bits per second, but never
-    /// less than the least there is.
-    pub(super) fn allocate(
-        &mut self,
-        layers: &Layers,
-        wanted: Choice,
-        limit: Option<u64>,
-        audio: bool,
-        now: Instant,
-    ) -> Allocation {
-        let Some(limit) = limit else {
-            self.given = Some(wanted);
-            return Allocation {
-                choice: wanted,
-                missing: None,
-                fit: layers.active().next().map(|_| Fit::Ample),
-            };
-        };
-        let reserved = if audio { AUDIO } else { 0 };
-        let room = limit.saturating_sub(reserved) as f64;
-        let holds = self
-            .lowered_at
-            .is_some_and(|at| now.saturating_duration_since(at) < HOLD);
-        let mut best: Option<Choice> = None;
-        let mut spent = 0.0;
-        let mut missing = None;
-        let mut above = false;
-        let least = steps(layers, wanted).next().map(|(_, rate)| rate);
-        let fit = least.map(|rate| match (rate <= room, rate * MARGIN <= room) {
-            (false, _) => Fit::Short,
-            (true, false) => Fit::Tight,
-            (true, true) => Fit::Ample,
-        });
-        for (choice, rate) in steps(layers, wanted) {
-            // Everything up to what is given already needs no margin, and no patience.
-            let fits = match above {
-                false => rate <= room,
-                true => !holds && rate * MARGIN <= room,
-            };
-            above |= Some(choice) == self.given;
-            // A track without temporal layers costs the same with and without them.
-            if fits || best.is_none() || rate <= spent {
-                (best, spent) = (Some(choice), rate);
-            } else {
-                missing = Some((rate * MARGIN * PROBED) as u64 + reserved);
-                break;
-            }
-        }
-        let choice = best.unwrap_or(wanted);
-        if missing.is_some() && self.given.is_some_and(|given| lower(layers, choice, given)) {
-            self.lowered_at = Some(now);
-        }
-        self.given = Some(choice);
-        if let Some(rate) = least.filter(|_| fit != Some(Fit::Ample)) {
-            // More than that is of no use before this.
-            missing = Some((rate * MARGIN * PROBED) as u64 + reserved);
-        }
-        Allocation {
-            choice,
-            missing,
-            fit,
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            choice: None,
+            raised_at: None,
+            lowered_at: None,
+            hold: HOLD,
         }
     }
 }
 
-/// Whether `choice` comes before `other`.
-fn lower(layers: &Layers, choice: Choice, other: Choice) -> bool {
-    let rank = |choice: Choice| {
-        let place = layers
-            .active()
-            .position(|active| active.layer == choice.layer);
-        (place, choice.temporal)
-    };
-    rank(choice) < rank(other)
+impl Given {
+    /// Whether it went down so lately that it may not go up.
+    fn holds(&self, now: Instant) -> bool {
+        within(self.lowered_at, self.hold, now)
+    }
+
+    /// Takes note of what a stream gets from now on.
+    pub(super) fn settle(&mut self, demand: &Demand, now: Instant) {
+        let before = self.choice.replace(demand.choice());
+        if before.is_none() {
+            return;
+        }
+        match demand.taken.max(1).cmp(&demand.had) {
+            Ordering::Less => {
+                let early = within(self.raised_at, FORGET, now);
+                self.hold = match early {
+                    true => (self.hold * 2).min(HOLD_MAX),
+                    false => HOLD,
+                };
+                self.lowered_at = Some(now);
+            }
+            Ordering::Equal => {}
+            Ordering::Greater => self.raised_at = Some(now),
+        }
+    }
+}
+
+fn within(at: Option<Instant>, time: Duration, now: Instant) -> bool {
+    at.is_some_and(|at| now.saturating_duration_since(at) < time)
+}
+
+impl Demand {
+    /// At most `wanted` of `layers` is asked for.
+    pub(super) fn new(
+        (subscription, priority): (SubscriptionId, Priority),
+        layers: &Layers,
+        wanted: Choice,
+        may_stop: bool,
+        given: &Given,
+        now: Instant,
+    ) -> Self {
+        let mut steps = [(wanted, 0.0); MAX_STEPS];
+        let mut len = 0;
+        for (slot, step) in steps.iter_mut().zip(all_steps(layers, wanted)) {
+            *slot = step;
+            len += 1;
+        }
+        let place = |choice| steps[..len].iter().position(|(known, _)| *known == choice);
+        // What is no longer there, or no longer wanted, was not less than what is.
+        let had = given.choice.and_then(place).map_or(len, |place| place + 1);
+        Self {
+            subscription,
+            priority,
+            may_stop,
+            wanted,
+            steps,
+            len,
+            had,
+            taken: 0,
+            holds: given.holds(now),
+            blocked: false,
+            fit: None,
+        }
+    }
+
+    /// What it gets.
+    pub(super) fn choice(&self) -> Choice {
+        match self.len {
+            0 => self.wanted,
+            _ => self.steps[self.taken.max(1) - 1].0,
+        }
+    }
+
+    /// Whether it would get more if there were more.
+    pub(super) fn is_short(&self) -> bool {
+        self.taken < self.len
+    }
+
+    fn cost(&self) -> f64 {
+        self.taken.checked_sub(1).map_or(0.0, |i| self.steps[i].1)
+    }
+
+    /// Goes one step up if there is room for it; returns the room that this would take if not.
+    fn raise(&mut self, spent: &mut f64, room: f64) -> Option<f64> {
+        if self.blocked || self.taken == 0 || self.taken == self.len {
+            self.blocked = true;
+            return None;
+        }
+        let total = *spent + self.steps[self.taken].1 - self.cost();
+        // Everything up to what it had needs no margin, and no patience. A track without temporal
+        // layers costs the same with and without them.
+        let fits = match self.taken < self.had {
+            true => total <= room,
+            false => !self.holds && total * MARGIN <= room,
+        };
+        if fits || total <= *spent {
+            self.taken += 1;
+            *spent = total;
+            return None;
+        }
+        self.blocked = true;
+        Some(total)
+    }
+}
+
+/// Gives everybody all there is.
+pub(super) fn serve_all(demands: &mut [Demand]) {
+    for demand in demands {
+        demand.taken = demand.len;
+        demand.fit = (demand.len > 0).then_some(Fit::Ample);
+    }
+}
+
+/// Shares `room` bits per second among streams. Returns how much would be of use beyond that.
+pub(super) fn share(demands: &mut [Demand], room: f64) -> Option<u64> {
+    demands.sort_unstable_by_key(|demand| (demand.priority, demand.subscription));
+    let with_margin = |total: f64| (total * MARGIN * PROBED) as u64;
+    let mut spent = 0.0;
+    // What is needed before more than the least is of any use.
+    let mut needed = None;
+    for demand in demands.iter_mut().filter(|demand| demand.len > 0) {
+        let total = spent + demand.steps[0].1;
+        let fit = match (total <= room, total * MARGIN <= room) {
+            (false, _) => Fit::Short,
+            (true, false) => Fit::Tight,
+            (true, true) => Fit::Ample,
+        };
+        demand.fit = Some(fit);
+        if fit != Fit::Short || !demand.may_stop {
+            demand.taken = 1;
+            spent = total;
+        }
+        // Who gets the least in any case has nothing to find out before it fits.
+        let of_use = demand.may_stop || fit != Fit::Short;
+        if fit != Fit::Ample && needed.is_none() {
+            needed = Some(of_use.then(|| with_margin(total)));
+        }
+    }
+    let mut missing = None;
+    let others = demands.partition_point(|demand| demand.priority < Priority::Other);
+    let (first, others) = demands.split_at_mut(others);
+    for demand in first {
+        while !demand.blocked {
+            missing = missing.or(demand.raise(&mut spent, room));
+        }
+    }
+    while others.iter().any(|demand| !demand.blocked) {
+        for demand in others.iter_mut() {
+            missing = missing.or(demand.raise(&mut spent, room));
+        }
+    }
+    needed.unwrap_or(missing.map(with_margin))
 }
 
 /// The choices up to `wanted` and what they cost, the least first: frames of the smallest picture,
 /// then larger pictures. A large picture that moves badly is no gain.
-fn steps(layers: &Layers, wanted: Choice) -> impl Iterator<Item = (Choice, f64)> {
+fn all_steps(layers: &Layers, wanted: Choice) -> impl Iterator<Item = (Choice, f64)> {
     let top = layers
         .active()
         .position(|active| active.layer == wanted.layer);
@@ -172,50 +293,144 @@ mod tests {
         layers
     }
 
-    fn given(allocator: &mut Allocator, limit: u64, now: Instant) -> (usize, u8) {
-        let choice = allocator
-            .allocate(&layers(), BEST, Some(limit), true, now)
-            .choice;
-        (choice.layer, choice.temporal)
+    /// Streams of one client, all of whose layers are those of [`layers`].
+    struct Client {
+        streams: Vec<(Priority, Given)>,
+        wanted: Choice,
+        may_stop: bool,
+        missing: Option<u64>,
+        fits: Vec<Option<Fit>>,
+    }
+
+    impl Client {
+        fn new(priorities: &[Priority]) -> Self {
+            let streams = priorities.iter().map(|p| (*p, Given::default())).collect();
+            Self {
+                streams,
+                wanted: BEST,
+                may_stop: false,
+                missing: None,
+                fits: Vec::new(),
+            }
+        }
+
+        /// What everybody gets: layer and temporal layer.
+        fn given(&mut self, room: f64, now: Instant) -> Vec<(usize, u8)> {
+            let layers = layers();
+            let streams = self.streams.iter().enumerate();
+            let mut demands: Vec<_> = streams
+                .map(|(id, (priority, given))| {
+                    let key = (SubscriptionId(id as u64), *priority);
+                    Demand::new(key, &layers, self.wanted, self.may_stop, given, now)
+                })
+                .collect();
+            self.missing = share(&mut demands, room);
+            demands.sort_by_key(|demand| demand.subscription);
+            self.fits = demands.iter().map(|demand| demand.fit).collect();
+            for ((_, given), demand) in self.streams.iter_mut().zip(&demands) {
+                given.settle(demand, now);
+            }
+            let choices = demands.iter().map(Demand::choice);
+            choices.map(|c| (c.layer, c.temporal)).collect()
+        }
     }
 
     #[test]
     fn without_a_limit_everybody_gets_what_was_asked_for() {
-        let allocation = Allocator::default().allocate(&layers(), BEST, None, true, now());
-        assert_eq!((allocation.choice, allocation.missing), (BEST, None));
+        let (layers, given) = (layers(), Given::default());
+        let key = (SubscriptionId(1), Priority::Other);
+        let mut demands = [Demand::new(key, &layers, BEST, false, &given, now())];
+        serve_all(&mut demands);
+        assert_eq!((demands[0].choice(), demands[0].is_short()), (BEST, false));
     }
 
     #[test]
     fn the_largest_picture_that_fits_is_given_and_at_least_the_least() {
-        for (limit, expected) in [
-            (4_000_000, (2, 2)),
-            (1_000_000, (1, 2)),
-            (500_000, (0, 2)),
-            (240_000, (0, 1)),
-            (1, (0, 0)),
+        for (room, expected) in [
+            (4e6, (2, 2)),
+            (0.9e6, (1, 2)),
+            (0.4e6, (0, 2)),
+            (0.18e6, (0, 1)),
+            (1.0, (0, 0)),
         ] {
-            let mut allocator = Allocator::default();
-            assert_eq!(given(&mut allocator, limit, now()), expected, "{limit}");
+            let mut client = Client::new(&[Priority::Other]);
+            assert_eq!(client.given(room, now()), [expected], "{room}");
         }
     }
 
     #[test]
     fn what_is_missing_is_named_with_a_margin() {
-        let mut allocator = Allocator::default();
-        let allocation = allocator.allocate(&layers(), BEST, Some(1_000_000), true, now());
-        let missing = allocation.missing.expect("the highest layer is wanted");
+        let mut client = Client::new(&[Priority::Other]);
+        client.given(1e6, now());
+        let missing = client.missing.expect("the highest layer is wanted");
         assert!((2_400_000..3_000_000).contains(&missing), "{missing}");
     }
 
     #[test]
     fn going_up_takes_a_margin_and_some_time_after_going_down() {
-        let (mut allocator, now) = (Allocator::default(), now());
-        assert_eq!(given(&mut allocator, 4_000_000, now), (2, 2));
-        assert_eq!(given(&mut allocator, 2_200_000, now), (2, 2));
-        assert_eq!(given(&mut allocator, 1_000_000, now), (1, 2));
-        assert_eq!(given(&mut allocator, 4_000_000, now + HOLD / 2), (1, 2));
-        assert_eq!(given(&mut allocator, 2_200_000, now + HOLD), (1, 2));
-        assert_eq!(given(&mut allocator, 2_600_000, now + HOLD), (2, 2));
+        let (mut client, now) = (Client::new(&[Priority::Other]), now());
+        assert_eq!(client.given(4e6, now), [(2, 2)]);
+        assert_eq!(client.given(2.14e6, now), [(2, 2)]);
+        assert_eq!(client.given(1e6, now), [(1, 2)]);
+        assert_eq!(client.given(4e6, now + HOLD / 2), [(1, 2)]);
+        assert_eq!(client.given(2.14e6, now + HOLD), [(1, 2)]);
+        assert_eq!(client.given(2.6e6, now + HOLD), [(2, 2)]);
+    }
+
+    #[test]
+    fn what_has_to_be_taken_back_soon_is_given_later_each_time() {
+        let (mut client, mut now) = (Client::new(&[Priority::Other]), now());
+        client.given(4e6, now);
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            client.given(1e6, now);
+            let waited = (1..100)
+                .find(|second| {
+                    let later = now + Duration::from_secs(*second);
+                    client.given(4e6, later) == [(2, 2)]
+                })
+                .expect("it comes back");
+            waits.push(waited);
+            now += Duration::from_secs(waited + 1);
+        }
+        assert_eq!(waits, [3, 6, 12, 24, 24]);
+    }
+
+    #[test]
+    fn a_screen_is_served_before_cameras_and_the_speaker_before_listeners() {
+        use Priority::{Other, Screen, Speaker};
+        let order = [Other, Speaker, Other, Screen];
+        for (room, expected) in [
+            // The least of all takes 0.42 Mbit/s.
+            (0.5e6, [(0, 0), (0, 0), (0, 0), (0, 1)]),
+            (1.2e6, [(0, 1), (0, 2), (0, 1), (1, 2)]),
+            (3.2e6, [(0, 2), (1, 2), (0, 2), (2, 2)]),
+            (5.2e6, [(1, 2), (2, 2), (0, 2), (2, 2)]),
+            (6.5e6, [(1, 2), (2, 2), (1, 2), (2, 2)]),
+        ] {
+            let mut client = Client::new(&order);
+            assert_eq!(client.given(room, now()), expected, "{room}");
+        }
+    }
+
+    #[test]
+    fn others_are_served_by_turns() {
+        let mut client = Client::new(&[Priority::Other; 3]);
+        assert_eq!(client.given(0.8e6, now()), [(0, 2), (0, 2), (0, 2)]);
+        let mut client = Client::new(&[Priority::Other; 3]);
+        assert_eq!(client.given(1.2e6, now()), [(1, 2), (0, 2), (0, 2)]);
+        let mut client = Client::new(&[Priority::Other; 3]);
+        assert_eq!(client.given(2.2e6, now()), [(1, 2), (1, 2), (1, 2)]);
+    }
+
+    #[test]
+    fn of_those_that_may_stop_the_least_important_do() {
+        let mut client = Client::new(&[Priority::Other, Priority::Other, Priority::Speaker]);
+        client.may_stop = true;
+        client.given(0.23e6, now());
+        let fits = [Some(Fit::Tight), Some(Fit::Short), Some(Fit::Ample)];
+        assert_eq!(client.fits, fits);
+        assert!(client.missing.is_some());
     }
 
     #[test]
@@ -228,22 +443,18 @@ mod tests {
         };
         layers.update(0, Some(rates));
         let wanted = Choice::default();
-        let given = |limit| Allocator::default().allocate(&layers, wanted, limit, true, now());
-        let allocation = given(Some(1));
-        assert_eq!(
-            (allocation.choice, allocation.fit),
-            (wanted, Some(Fit::Short))
-        );
-        let allocation = given(Some(1_200_000));
-        assert_eq!(
-            (allocation.choice, allocation.fit),
-            (wanted, Some(Fit::Tight))
-        );
-        let allocation = given(Some(1_300_000));
-        assert_eq!(
-            (allocation.missing, allocation.fit),
-            (None, Some(Fit::Ample))
-        );
+        for (room, fit) in [
+            (1.0, Fit::Short),
+            (1.14e6, Fit::Tight),
+            (1.25e6, Fit::Ample),
+        ] {
+            let key = (SubscriptionId(1), Priority::Other);
+            let given = Given::default();
+            let mut demands = [Demand::new(key, &layers, wanted, false, &given, now())];
+            let missing = share(&mut demands, room);
+            assert_eq!((demands[0].choice(), demands[0].fit), (wanted, Some(fit)));
+            assert_eq!(missing.is_some(), fit == Fit::Tight);
+        }
     }
 
     #[test]
@@ -252,8 +463,9 @@ mod tests {
             layer: 1,
             temporal: 1,
         };
-        let mut allocator = Allocator::default();
-        let allocation = allocator.allocate(&layers(), wanted, Some(9_000_000), true, now());
-        assert_eq!((allocation.choice, allocation.missing), (wanted, None));
+        let mut client = Client::new(&[Priority::Other]);
+        client.wanted = wanted;
+        assert_eq!(client.given(9e6, now()), [(1, 1)]);
+        assert_eq!(client.missing, None);
     }
 }

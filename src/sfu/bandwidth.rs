@@ -1,37 +1,23 @@
-//! How much a subscriber's network carries, from what arrives there and when.
+//! How much a client's network carries, from what arrives there and when. All legs of a client
+//! share one network, so there is one estimate for all of them.
 //!
-//! What is sent is limited by the publisher, not by the network, so most of the time there is
-//! nothing to estimate: there is no limit until the network shows one, by a queue that builds up
-//! or by loss. From then on the limit follows what arrives; it grows slowly with it, and faster by
+//! What is sent is limited by the publishers, not by the network, so most of the time there is
+//! nothing to estimate: but for the first moments, in which a client that asks for much gets it
+//! little by little, there is no limit until the network shows one, by a queue that builds up or
+//! by loss. From then on the limit follows what arrives; it grows slowly with it, and faster by
 //! probing: more is sent for a moment than is needed, and if that arrives too, the network carries
 //! it. Kept apart from GCC (draft-ietf-rmcat-gcc-02), whose trendline and rate control expect a
 //! paced encoder that follows the estimate at once; we can only choose between layers.
 
 use std::time::{Duration, Instant};
 
-use crate::rtp::rtcp::transport_cc::TransportFeedback;
-
-/// Sent packets remembered; at 4 Mbit/s about two and a half seconds. A power of two.
-const HISTORY: usize = 1024;
-
-/// A queue that takes longer than this is being filled by us. Browsers' jitter buffers hide it.
-const MAX_QUEUE_US: i64 = 80_000;
-
-/// Reports in a row that must agree on a queue: wireless networks stop and go.
-const MIN_REPORTS: u8 = 2;
-
-/// A queue that is longer than the first and has grown by the second in each of as many reports
-/// is not waited for.
-const STEEP_US: (i64, i64) = (50_000, 20_000);
+use super::downlink::{Queue, Seen};
 
 /// Share of loss that means congestion; less is repaired (draft-ietf-rmcat-gcc-02, 6).
 const MAX_LOSS: f64 = 0.10;
 
 /// Packets and time over which loss is counted.
 const LOSS_WINDOW: (u32, Duration) = (20, Duration::from_millis(500));
-
-/// Time over which arriving bytes are counted, in microseconds.
-const ARRIVED_WINDOW_US: i64 = 200_000;
 
 /// What is left of the arriving rate when the limit is set: the queue has to drain.
 const CUT: f64 = 0.85;
@@ -42,14 +28,19 @@ const CUT_PAUSE: Duration = Duration::from_millis(300);
 /// Growth of the limit per second without congestion.
 const GROWTH: f64 = 0.08;
 
+/// What a client gets at once, in bits per second, and the time in which that doubles as long as
+/// all is well: enough for one good picture, and not so much that a slow network loses sound
+/// before it can say so.
+const RAMP: (f64, Duration) = (2_500_000.0, Duration::from_millis(300));
+
+/// How long a receiver may leave us without feedback before it gets everything.
+const RAMP_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Lowest limit, in bits per second: audio and little else.
 const MIN_LIMIT: f64 = 50_000.0;
 
 /// A limit above this is none.
 const MAX_LIMIT: f64 = 20_000_000.0;
-
-/// How long the shortest delay counts as that of an empty queue: routes and clocks change.
-const BASELINE: Duration = Duration::from_secs(10);
 
 /// How long a probe sends, and how long its last packets may take to be reported.
 const PROBE: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(250));
@@ -73,23 +64,20 @@ const TRIAL_PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::fr
 /// Time between two batches of padding.
 const PADDING_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The estimate for one subscriber.
+/// The estimate for one client.
 #[derive(Debug)]
 pub(super) struct Estimator {
-    zero: Instant,
-    /// By transport-wide number; allocated with the first packet.
-    sent: Vec<Sent>,
     /// Bits per second; `None` while the network has shown no limit.
     limit: Option<f64>,
+    /// What is sent at most while nothing is known yet, and when that began and last grew.
+    ramp: Option<f64>,
+    ramp_began: Option<Instant>,
+    ramped_at: Option<Instant>,
     has_feedback: bool,
     has_remb: bool,
-    baseline: Baseline,
-    arrived: Arrived,
+    /// Bits per second that arrive, over all legs.
+    arriving: u64,
     loss: Loss,
-    /// The queue seen by the last report, and how many in a row were too long.
-    queue_us: i64,
-    long_queues: u8,
-    rises: u8,
     cut_at: Option<Instant>,
     grown_at: Option<Instant>,
     /// What more would be of use, in bits per second.
@@ -101,32 +89,6 @@ pub(super) struct Estimator {
     trial: Option<(Instant, f64)>,
     trial_at: Option<Instant>,
     trial_pause: Duration,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Sent {
-    /// Microseconds since `zero`, plus one; 0: empty, or reported.
-    at_us: u64,
-    number: u16,
-    len: u16,
-}
-
-/// The shortest one-way delay lately; theirs minus ours, so only differences mean something.
-#[derive(Debug, Default)]
-struct Baseline {
-    now: Option<i64>,
-    before: Option<i64>,
-    since: Option<Instant>,
-}
-
-/// How fast bytes arrive, on the receiver's clock.
-#[derive(Debug, Default)]
-struct Arrived {
-    since_us: Option<i64>,
-    last_us: i64,
-    bytes: u64,
-    /// Bits per second.
-    rate: Option<f64>,
 }
 
 #[derive(Debug, Default)]
@@ -142,25 +104,23 @@ struct Probe {
     target: f64,
     began: Instant,
     padded_at: Instant,
+    /// Bytes that had left on all legs when it began.
     sent: u64,
     /// The highest rate that arrived.
     arrived: f64,
 }
 
-impl Estimator {
-    pub(super) fn new(zero: Instant) -> Self {
+impl Default for Estimator {
+    fn default() -> Self {
         Self {
-            zero,
-            sent: Vec::new(),
             limit: None,
+            ramp: Some(RAMP.0),
+            ramp_began: None,
+            ramped_at: None,
             has_feedback: false,
             has_remb: false,
-            baseline: Baseline::default(),
-            arrived: Arrived::default(),
+            arriving: 0,
             loss: Loss::default(),
-            queue_us: 0,
-            long_queues: 0,
-            rises: 0,
             cut_at: None,
             grown_at: None,
             wanted: None,
@@ -172,89 +132,61 @@ impl Estimator {
             trial_pause: TRIAL_PAUSE.0,
         }
     }
+}
 
-    /// Bits per second that the network carries; `None` if no limit is known.
+impl Estimator {
+    /// Bits per second that the network carries, as far as known; `None`: there is no limit.
     pub(super) fn limit(&self) -> Option<u64> {
         let tried = self.trial.map_or(0.0, |(_, rate)| rate);
-        self.limit.map(|limit| limit.max(tried) as u64)
+        let limit = self.limit.map(|limit| limit.max(tried));
+        limit.or(self.ramp).map(|limit| limit as u64)
     }
 
-    /// Takes note of a packet of `len` bytes that leaves.
-    pub(super) fn sent(&mut self, number: u16, len: usize, now: Instant) {
-        if self.sent.is_empty() {
-            self.sent = vec![Sent::default(); HISTORY];
-        }
-        self.sent[usize::from(number) % HISTORY] = Sent {
-            at_us: self.us(now) + 1,
-            number,
-            len: len as u16,
-        };
-        if let Some(probe) = &mut self.probe {
-            probe.sent += len as u64;
-        }
+    /// Bits per second that the network was seen to carry, if it has shown a limit.
+    pub(super) fn seen(&self) -> Option<u64> {
+        self.limit.map(|limit| limit as u64)
     }
 
-    fn us(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.zero).as_micros() as u64
-    }
-
-    /// Takes transport-wide feedback.
-    pub(super) fn feedback(&mut self, feedback: &TransportFeedback<'_>, now: Instant) {
-        let mut shortest: Option<i64> = None;
-        for arrival in feedback.arrivals() {
-            let slot = self.sent.get_mut(usize::from(arrival.sequence) % HISTORY);
-            let known = slot.filter(|sent| sent.number == arrival.sequence && sent.at_us > 0);
-            let Some(sent) = known else { continue };
-            let Some(at_us) = arrival.at_us else {
-                self.loss.missing += 1;
-                continue;
-            };
-            let delay = at_us - sent.at_us.cast_signed();
-            shortest = Some(shortest.map_or(delay, |shortest| shortest.min(delay)));
-            self.arrived.add(at_us, sent.len.into());
-            self.loss.arrived += 1;
-            sent.at_us = 0;
-        }
-        let Some(delay) = shortest else { return };
+    /// Takes what a leg's feedback shows.
+    pub(super) fn feedback(&mut self, seen: &Seen, now: Instant) {
+        self.loss.missing += seen.missing;
+        self.loss.arrived += seen.arrived;
+        self.arriving = self.arriving.saturating_sub(seen.rate_before) + seen.rate;
+        let Some(queue) = seen.queue else { return };
         self.has_feedback = true;
-        if let (Some(probe), Some(rate)) = (&mut self.probe, self.arrived.rate) {
-            probe.arrived = probe.arrived.max(rate);
+        if let Some(probe) = &mut self.probe {
+            probe.arrived = probe.arrived.max(self.arriving as f64);
         }
-        let queue_us = delay - self.baseline.observe(delay, now);
-        // A queue that gets shorter needs no further cut.
-        let grows = queue_us >= self.queue_us - MAX_QUEUE_US / 16;
-        let rises = queue_us - self.queue_us >= STEEP_US.1;
-        self.rises = if rises { self.rises + 1 } else { 0 };
-        let steep = self.rises >= MIN_REPORTS && queue_us > STEEP_US.0;
-        self.queue_us = queue_us;
-        let long = queue_us > MAX_QUEUE_US;
-        self.long_queues = if long && grows {
-            self.long_queues + 1
-        } else {
-            0
-        };
         let loss = self.loss.finish(now);
-        if self.long_queues >= MIN_REPORTS || steep {
-            (self.long_queues, self.rises) = (0, 0);
-            self.cut(CUT, now);
+        if queue != Queue::Short {
+            self.ramped_at = Some(now);
+        }
+        if queue == Queue::Full {
+            self.cut(CUT, seen, now);
         } else if let Some(loss) = loss {
-            self.cut(1.0 - loss / 2.0, now);
-        } else if !long {
+            self.cut(1.0 - loss / 2.0, seen, now);
+        } else if queue == Queue::Short {
             self.grow(now);
         }
     }
 
+    /// A leg at which so much arrived, in bits per second, is gone or silent.
+    pub(super) fn forget(&mut self, arriving: u64) {
+        self.arriving = self.arriving.saturating_sub(arriving);
+    }
+
     /// Sets the limit to a share of what arrives.
-    fn cut(&mut self, share: f64, now: Instant) {
+    fn cut(&mut self, share: f64, seen: &Seen, now: Instant) {
         // What is in the queue was sent before the last cut could show.
-        let pause = CUT_PAUSE + Duration::from_micros(self.queue_us.max(0).unsigned_abs());
+        let pause = CUT_PAUSE + Duration::from_micros(seen.queue_us.max(0).unsigned_abs());
         let early = |at: Instant| now.saturating_duration_since(at) < pause;
         if self.cut_at.is_some_and(early) {
             return;
         }
-        let Some(rate) = self.arrived.latest() else {
+        let Some(latest) = seen.latest else {
             return;
         };
+        let rate = self.arriving.saturating_sub(seen.rate) as f64 + latest;
         self.cut_at = Some(now);
         self.grown_at = None;
         if self.probe.take().is_some() {
@@ -263,39 +195,54 @@ impl Estimator {
         } else {
             let limit = self.limit.unwrap_or(MAX_LIMIT).min(rate * share);
             self.limit = Some(limit.max(MIN_LIMIT));
+            self.ramp = None;
         }
         self.probe_at = Some(now + self.probe_pause);
     }
 
     /// Lets the limit grow, as far as what arrives gives reason to.
     fn grow(&mut self, now: Instant) {
-        let Some(limit) = self.limit else { return };
+        let Some(limit) = self.limit else {
+            return self.grow_ramp(now);
+        };
         let since = self.grown_at.replace(now).unwrap_or(now);
         let passed = now.saturating_duration_since(since).as_secs_f64().min(1.0);
-        let proven = self.arrived.rate.map_or(0.0, |rate| rate * 1.5);
+        let proven = self.arriving as f64 * 1.5;
         if !self.has_feedback || limit < proven {
             self.raise(limit * (1.0 + GROWTH * passed));
         }
+    }
+
+    /// All is well so far.
+    fn grow_ramp(&mut self, now: Instant) {
+        let since = self.ramped_at.replace(now).unwrap_or(now);
+        let passed = now.saturating_duration_since(since).min(RAMP.1);
+        let growth = 2_f64.powf(passed.as_secs_f64() / RAMP.1.as_secs_f64());
+        let ramp = self.ramp.map(|ramp| ramp * growth);
+        self.ramp = ramp.filter(|ramp| *ramp < MAX_LIMIT);
     }
 
     fn raise(&mut self, limit: f64) {
         self.limit = (limit < MAX_LIMIT).then_some(limit);
     }
 
-    /// Takes the receiver's own estimate, which counts unless there is something better.
+    /// Takes the receiver's own estimate, in bits per second over all legs, which counts unless
+    /// there is something better.
     pub(super) fn remb(&mut self, bitrate: u64) {
         self.has_remb = true;
+        self.ramp = None;
         if !self.has_feedback {
             self.raise((bitrate as f64).max(MIN_LIMIT));
         }
     }
 
-    /// Takes the share that a receiver report calls lost, of `rate` bits per second; for receivers
-    /// that report nothing else.
+    /// Takes the share that a receiver report calls lost, of `rate` bits per second over all legs;
+    /// for receivers that report nothing else.
     pub(super) fn lost(&mut self, share: f64, rate: f64, now: Instant) {
         if self.has_feedback || self.has_remb {
             return;
         }
+        self.ramp = None;
         if share > MAX_LOSS {
             let limit = self
                 .limit
@@ -311,6 +258,9 @@ impl Estimator {
     pub(super) fn want(&mut self, rate: Option<u64>, now: Instant) {
         self.wanted = rate.map(|rate| rate as f64);
         if !self.has_feedback {
+            let began = *self.ramp_began.get_or_insert(now);
+            let late = now.saturating_duration_since(began) >= RAMP_PATIENCE;
+            self.ramp = self.ramp.filter(|_| !late);
             self.try_out(now);
         }
         if self.wanted.is_some() {
@@ -341,8 +291,8 @@ impl Estimator {
         }
     }
 
-    /// Bytes of padding to send now.
-    pub(super) fn padding(&mut self, now: Instant) -> usize {
+    /// Bytes of padding to send now. `sent`: bytes that have left on all legs, ever.
+    pub(super) fn padding(&mut self, sent: u64, now: Instant) -> usize {
         let (Some(limit), true) = (self.limit, self.has_feedback) else {
             return 0;
         };
@@ -351,7 +301,7 @@ impl Estimator {
             probe.padded_at = now;
             if passed < PROBE.0 {
                 let due = probe.target / 8.0 * (passed + PADDING_INTERVAL).as_secs_f64();
-                return (due as usize).saturating_sub(probe.sent as usize);
+                return (due as usize).saturating_sub(sent.saturating_sub(probe.sent) as usize);
             }
             if passed >= PROBE.0 + PROBE.1 {
                 self.finish_probe(limit, now);
@@ -366,7 +316,7 @@ impl Estimator {
             target,
             began: now,
             padded_at: now,
-            sent: 0,
+            sent,
             arrived: 0.0,
         });
         0
@@ -411,46 +361,6 @@ impl Estimator {
     }
 }
 
-impl Baseline {
-    /// The shortest delay, this one included.
-    fn observe(&mut self, delay: i64, now: Instant) -> i64 {
-        let since = *self.since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= BASELINE {
-            self.since = Some(now);
-            self.before = self.now.replace(delay);
-        }
-        let shortest = self.now.map_or(delay, |shortest| shortest.min(delay));
-        self.now = Some(shortest);
-        self.before.map_or(shortest, |before| before.min(shortest))
-    }
-}
-
-impl Arrived {
-    fn add(&mut self, at_us: i64, len: u64) {
-        let passed = at_us - *self.since_us.get_or_insert(at_us);
-        if passed.abs() >= 2 * ARRIVED_WINDOW_US {
-            // A pause, or a clock that jumped.
-            (self.since_us, self.bytes) = (Some(at_us), 0);
-        } else if passed >= ARRIVED_WINDOW_US {
-            self.rate = Some(self.bytes as f64 * 8e6 / passed as f64);
-            (self.since_us, self.bytes) = (Some(at_us), 0);
-        }
-        self.bytes += len;
-        self.last_us = at_us;
-    }
-
-    /// The rate of the window that is open, if that is long enough to tell that it is lower.
-    fn latest(&self) -> Option<f64> {
-        let passed = self.last_us - self.since_us?;
-        let open = self.bytes as f64 * 8e6 / passed.max(1) as f64;
-        match self.rate {
-            Some(rate) if passed < ARRIVED_WINDOW_US / 2 || rate < open => Some(rate),
-            Some(_) => Some(open),
-            None => (passed >= ARRIVED_WINDOW_US / 2).then_some(open),
-        }
-    }
-}
-
 impl Loss {
     /// The share lost, if enough has been counted for long enough and it is too much.
     fn finish(&mut self, now: Instant) -> Option<f64> {
@@ -477,13 +387,13 @@ mod tests {
 
     fn estimator() -> (Estimator, Instant) {
         let now = Clock::system().epoch().instant;
-        (Estimator::new(now), now)
+        (Estimator::default(), now)
     }
 
     #[test]
     fn without_feedback_the_receivers_own_estimate_counts() {
         let (mut estimator, now) = estimator();
-        assert_eq!(estimator.limit(), None);
+        assert_eq!(estimator.limit(), Some(RAMP.0 as u64));
         estimator.remb(500_000);
         estimator.lost(0.5, 400_000.0, now);
         assert_eq!(estimator.limit(), Some(500_000));
@@ -530,6 +440,44 @@ mod tests {
     }
 
     #[test]
+    fn a_client_gets_little_by_little_what_nobody_objects_to() {
+        let (mut estimator, start) = estimator();
+        let seen = |queue| Seen {
+            queue: Some(queue),
+            arrived: 10,
+            latest: Some(2_000_000.0),
+            ..Seen::default()
+        };
+        let mut now = start;
+        let mut limits = Vec::new();
+        for tenth in 0..12 {
+            let queue = if tenth == 4 {
+                Queue::Long
+            } else {
+                Queue::Short
+            };
+            estimator.feedback(&seen(queue), now);
+            limits.push(estimator.limit());
+            now += Duration::from_millis(100);
+        }
+        assert_eq!(limits[0], Some(2_500_000));
+        assert!(limits[3] > Some(4_900_000) && limits[4] == limits[3]);
+        assert!(limits[9] > limits[5] && limits[11].is_none());
+        // Who objects is believed.
+        estimator.feedback(&seen(Queue::Full), now);
+        assert_eq!(estimator.limit(), Some(1_700_000));
+    }
+
+    #[test]
+    fn who_reports_nothing_gets_everything_after_a_while() {
+        let (mut estimator, start) = estimator();
+        estimator.want(None, start);
+        assert!(estimator.limit().is_some());
+        estimator.want(None, start + RAMP_PATIENCE);
+        assert_eq!(estimator.limit(), None);
+    }
+
+    #[test]
     fn nothing_is_probed_without_a_limit_or_without_a_wish() {
         let (mut estimator, now) = estimator();
         estimator.want(Some(1_000_000), now);
@@ -548,9 +496,9 @@ mod tests {
         estimator.limit = Some(500_000.0);
         estimator.want(Some(1_000_000), start);
         let began = start + PROBE_PAUSE.0;
-        estimator.padding(began);
+        estimator.padding(0, began);
         let late = began + PROBE.0 + Duration::from_millis(10);
-        estimator.padding(late);
+        estimator.padding(0, late);
         assert!(estimator.poll_timeout() > Some(late));
     }
 
@@ -561,17 +509,13 @@ mod tests {
         estimator.limit = Some(500_000.0);
         estimator.want(Some(1_000_000), start);
         let (mut now, mut padded) = (start, 0);
-        for number in 0..200u16 {
+        for number in 0..200 {
             let Some(due) = estimator.poll_timeout() else {
                 break;
             };
             assert!(due > now || number == 0, "it waits");
             now = due;
-            let due = estimator.padding(now);
-            if due > 0 {
-                estimator.sent(number, due, now);
-                padded += due;
-            }
+            padded += estimator.padding(padded as u64, now);
             if estimator.probe_pause > PROBE_PAUSE.0 {
                 break;
             }

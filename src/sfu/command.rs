@@ -3,7 +3,9 @@
 use super::path::Candidate;
 use super::stats::LegStats;
 use super::worker::WorkerId;
-use super::{CloseReason, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
+use super::{
+    ClientId, CloseReason, Fallback, GroupId, Leg, MediaKind, PublicationId, SubscriptionId, Wanted,
+};
 
 /// A change to the engine. Applied in order; none can fail: a command about something
 /// the engine no longer has is dropped.
@@ -29,7 +31,8 @@ pub enum Command {
         /// All of what is wanted from now on.
         wanted: Wanted,
     },
-    /// Forget this leg; a publisher's subscriptions go with it. No event follows.
+    /// Forget this leg; the subscriptions of a publisher, or of a shared leg, go with it. A
+    /// subscription that has no leg of its own ends by its own name. No event follows.
     Remove(Leg),
     /// Subscriptions here will receive a publication that lives at another worker; or its tracks
     /// have changed. Ends with [`Self::Remove`].
@@ -85,6 +88,8 @@ pub enum EngineEvent {
     Closed(Leg, CloseReason),
     /// A subscriber's network has become too bad for video, or good enough again.
     Fallback(SubscriptionId, Fallback),
+    /// Somebody else is listened to now in a group, or nobody any more.
+    Speaker(GroupId, Option<PublicationId>),
     /// How many simulcast layers of a publication are of use, the lowest first.
     Layers(PublicationId, usize),
     /// The statistics that were asked for. Later ones replace those of the same leg that were not
@@ -93,13 +98,14 @@ pub enum EngineEvent {
 }
 
 impl EngineEvent {
-    /// What it is about.
-    pub(super) fn leg(&self) -> Leg {
+    /// What it is about: a leg, or a group.
+    pub(super) fn subject(&self) -> (Option<Leg>, Option<GroupId>) {
         match self {
-            Self::Connected(leg) | Self::Closed(leg, _) => *leg,
-            Self::Fallback(id, _) => Leg::Subscriber(*id),
-            Self::Layers(id, _) => Leg::Publisher(*id),
-            Self::Stats(stats) => stats.leg,
+            Self::Connected(leg) | Self::Closed(leg, _) => (Some(*leg), None),
+            Self::Fallback(id, _) => (Some(Leg::Subscriber(*id)), None),
+            Self::Layers(id, _) => (Some(Leg::Publisher(*id)), None),
+            Self::Stats(stats) => (Some(stats.leg), None),
+            Self::Speaker(group, _) => (None, Some(*group)),
         }
     }
 }
@@ -174,6 +180,8 @@ pub enum FingerprintAlgorithm {
 pub struct PublicationConfig {
     /// Which publication.
     pub id: PublicationId,
+    /// What it is published together with.
+    pub group: GroupId,
     /// Its transport.
     pub transport: TransportConfig,
     /// At most one per kind.
@@ -185,6 +193,8 @@ pub struct PublicationConfig {
 pub struct MirrorConfig {
     /// Which publication.
     pub id: PublicationId,
+    /// What it is published together with.
+    pub group: GroupId,
     /// Where it lives.
     pub origin: WorkerId,
     /// Its tracks, as there.
@@ -265,14 +275,20 @@ pub enum Codec {
     Av1,
 }
 
-/// A subscriber's leg.
+/// A subscription, and the leg it goes over.
 #[derive(Debug, Clone)]
 pub struct SubscriptionConfig {
     /// Which subscription.
     pub id: SubscriptionId,
+    /// Whose.
+    pub client: ClientId,
+    /// Whether its leg is [`Leg::Shared`].
+    pub shared: bool,
     /// What it receives.
     pub publication: PublicationId,
-    /// Its transport.
+    /// Whether that is a screen, which is served before cameras.
+    pub screen: bool,
+    /// Its leg's transport.
     pub transport: TransportConfig,
     /// What is wanted at the start.
     pub wanted: Wanted,

@@ -1,9 +1,10 @@
-//! What a subscriber says about the way to it, and what follows from that.
+//! One leg's way to its receiver: what left, what of it arrived and when, and what follows from
+//! that about the network.
 
 use std::time::{Duration, Instant};
 
-use super::bandwidth::Estimator;
 use crate::rtp::rtcp::report::ReportBlock;
+use crate::rtp::rtcp::transport_cc::TransportFeedback;
 
 /// Round trip assumed before the first report.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -11,26 +12,126 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Shortest round trip believed: a packet needs some time to be missed.
 const MIN_RTT: Duration = Duration::from_millis(10);
 
-/// Latest news of one subscriber's network.
+/// Sent packets remembered; at 4 Mbit/s about two and a half seconds. A power of two.
+const HISTORY: usize = 1024;
+
+/// A queue that takes longer than this is being filled by us. Browsers' jitter buffers hide it.
+const MAX_QUEUE_US: i64 = 80_000;
+
+/// Reports in a row that must agree on a queue: wireless networks stop and go.
+const MIN_REPORTS: u8 = 2;
+
+/// A queue that is longer than the first and has grown by the second in each of as many reports
+/// is not waited for.
+const STEEP_US: (i64, i64) = (50_000, 20_000);
+
+/// Time over which arriving bytes are counted, in microseconds.
+const ARRIVED_WINDOW_US: i64 = 200_000;
+
+/// How long the shortest delay counts as that of an empty queue: routes and clocks change.
+const BASELINE: Duration = Duration::from_secs(10);
+
+/// A leg that has reported nothing for this long receives nothing.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Latest news of one leg.
 #[derive(Debug)]
 pub(super) struct Downlink {
+    zero: Instant,
     rtt: Option<Duration>,
-    pub(super) estimator: Estimator,
     /// The next transport-wide number.
     number: u16,
-    /// Bytes sent since the last report, and bits per second before it.
+    /// By transport-wide number; allocated with the first packet.
+    sent: Vec<Sent>,
+    /// Bytes that left under a number, ever.
+    numbered: u64,
+    baseline: Baseline,
+    arrived: Arrived,
+    /// When it last told of an arrival, and the rate that was told of then, in bits per second.
+    told: Option<(Instant, u64)>,
+    /// The queue seen by the last report, and how many in a row were too long, or grew.
+    queue_us: i64,
+    long_queues: u8,
+    rises: u8,
+    /// The receiver's own estimate, in bits per second.
+    remb: Option<u64>,
+    /// Bytes sent since the last receiver report, and bits per second before it.
     bytes: u64,
     since: Instant,
     rate: f64,
+}
+
+/// What one message of transport-wide feedback shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Seen {
+    /// Packets that arrived.
+    pub(super) arrived: u32,
+    /// Packets that did not, so far.
+    pub(super) missing: u32,
+    /// How long packets wait in the network; `None` if none arrived.
+    pub(super) queue: Option<Queue>,
+    /// That time, in microseconds.
+    pub(super) queue_us: i64,
+    /// Bits per second that arrived in the last whole window, and what was seen before that.
+    pub(super) rate: u64,
+    pub(super) rate_before: u64,
+    /// The rate of the window that is open, if that is long enough to tell that it is lower.
+    pub(super) latest: Option<f64>,
+}
+
+/// How full the network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// Not.
+    Short,
+    /// Perhaps.
+    Long,
+    /// It is.
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sent {
+    /// Microseconds since `zero`, plus one; 0: empty, or reported.
+    at_us: u64,
+    number: u16,
+    len: u16,
+}
+
+/// The shortest one-way delay lately; theirs minus ours, so only differences mean something.
+#[derive(Debug, Default)]
+struct Baseline {
+    now: Option<i64>,
+    before: Option<i64>,
+    since: Option<Instant>,
+}
+
+/// How fast bytes arrive, on the receiver's clock.
+#[derive(Debug, Default)]
+struct Arrived {
+    since_us: Option<i64>,
+    last_us: i64,
+    bytes: u64,
+    /// Bits per second.
+    rate: Option<f64>,
 }
 
 impl Downlink {
     /// `number` is random.
     pub(super) fn new(number: u16, now: Instant) -> Self {
         Self {
+            zero: now,
             rtt: None,
-            estimator: Estimator::new(now),
             number,
+            sent: Vec::new(),
+            numbered: 0,
+            baseline: Baseline::default(),
+            arrived: Arrived::default(),
+            told: None,
+            queue_us: 0,
+            long_queues: 0,
+            rises: 0,
+            remb: None,
             bytes: 0,
             since: now,
             rate: 0.0,
@@ -45,14 +146,100 @@ impl Downlink {
     /// A packet of `len` bytes leaves; `numbered`: it carries [`Self::number`].
     pub(super) fn sent(&mut self, len: usize, numbered: bool, now: Instant) {
         self.bytes += len as u64;
-        if numbered {
-            self.estimator.sent(self.number, len, now);
-            self.number = self.number.wrapping_add(1);
+        if !numbered {
+            return;
+        }
+        if self.sent.is_empty() {
+            self.sent = vec![Sent::default(); HISTORY];
+        }
+        let passed = now.saturating_duration_since(self.zero).as_micros() as u64;
+        self.sent[usize::from(self.number) % HISTORY] = Sent {
+            at_us: passed + 1,
+            number: self.number,
+            len: len as u16,
+        };
+        self.numbered += len as u64;
+        self.number = self.number.wrapping_add(1);
+    }
+
+    /// Bytes that left under a number, ever.
+    pub(super) fn numbered(&self) -> u64 {
+        self.numbered
+    }
+
+    /// Takes transport-wide feedback.
+    pub(super) fn feedback(&mut self, feedback: &TransportFeedback<'_>, now: Instant) -> Seen {
+        let mut seen = Seen::default();
+        let mut shortest: Option<i64> = None;
+        for arrival in feedback.arrivals() {
+            let slot = self.sent.get_mut(usize::from(arrival.sequence) % HISTORY);
+            let known = slot.filter(|sent| sent.number == arrival.sequence && sent.at_us > 0);
+            let Some(sent) = known else { continue };
+            let Some(at_us) = arrival.at_us else {
+                seen.missing += 1;
+                continue;
+            };
+            let delay = at_us - sent.at_us.cast_signed();
+            shortest = Some(shortest.map_or(delay, |shortest| shortest.min(delay)));
+            self.arrived.add(at_us, sent.len.into());
+            seen.arrived += 1;
+            sent.at_us = 0;
+        }
+        if let Some(delay) = shortest {
+            seen.queue = Some(self.queue(delay, now));
+        }
+        seen.queue_us = self.queue_us;
+        seen.rate = self.arrived.rate.unwrap_or_default() as u64;
+        seen.rate_before = self.told.map_or(0, |(_, rate)| rate);
+        seen.latest = self.arrived.latest();
+        self.told = Some((now, seen.rate));
+        seen
+    }
+
+    /// What the shortest delay of a report says about the queue in front of it.
+    fn queue(&mut self, delay: i64, now: Instant) -> Queue {
+        let queue_us = delay - self.baseline.observe(delay, now);
+        // A queue that gets shorter needs no further cut.
+        let grows = queue_us >= self.queue_us - MAX_QUEUE_US / 16;
+        let rises = queue_us - self.queue_us >= STEEP_US.1;
+        self.rises = if rises { self.rises + 1 } else { 0 };
+        let steep = self.rises >= MIN_REPORTS && queue_us > STEEP_US.0;
+        self.queue_us = queue_us;
+        let long = queue_us > MAX_QUEUE_US;
+        self.long_queues = if long && grows {
+            self.long_queues + 1
+        } else {
+            0
+        };
+        if self.long_queues >= MIN_REPORTS || steep {
+            (self.long_queues, self.rises) = (0, 0);
+            return Queue::Full;
+        }
+        if long { Queue::Long } else { Queue::Short }
+    }
+
+    /// The rate of a leg that reports no longer, once; then it has none.
+    pub(super) fn fall_silent(&mut self, now: Instant) -> u64 {
+        let silent = |at: Instant| now.saturating_duration_since(at) >= SILENCE;
+        match self.told {
+            Some((at, _)) if silent(at) => self.told.take().map_or(0, |(_, rate)| rate),
+            _ => 0,
         }
     }
 
-    /// A report block about one of our streams, and the round trip it shows.
-    pub(super) fn report(&mut self, block: &ReportBlock, rtt: Option<Duration>, now: Instant) {
+    /// Bits per second that arrived when it last told.
+    pub(super) fn arriving(&self) -> u64 {
+        self.told.map_or(0, |(_, rate)| rate)
+    }
+
+    /// A report block about one of our streams, and the round trip it shows; returns the share
+    /// that was lost.
+    pub(super) fn report(
+        &mut self,
+        block: &ReportBlock,
+        rtt: Option<Duration>,
+        now: Instant,
+    ) -> f64 {
         if let Some(rtt) = rtt {
             self.rtt = Some(self.rtt.map_or(rtt, |smoothed| (smoothed * 7 + rtt) / 8));
         }
@@ -61,12 +248,66 @@ impl Downlink {
             self.rate = self.bytes as f64 * 8.0 / passed;
             (self.bytes, self.since) = (0, now);
         }
-        let share = f64::from(block.fraction_lost) / 256.0;
-        self.estimator.lost(share, self.rate, now);
+        f64::from(block.fraction_lost) / 256.0
+    }
+
+    /// Bits per second that left before the last receiver report.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Takes the receiver's own estimate, in bits per second.
+    pub(super) fn set_remb(&mut self, bitrate: u64) {
+        self.remb = Some(bitrate);
+    }
+
+    /// The receiver's own estimate, in bits per second.
+    pub(super) fn remb(&self) -> Option<u64> {
+        self.remb
     }
 
     /// Smoothed round trip.
     pub(super) fn rtt(&self) -> Duration {
         self.rtt.unwrap_or(INITIAL_RTT).max(MIN_RTT)
+    }
+}
+
+impl Baseline {
+    /// The shortest delay, this one included.
+    fn observe(&mut self, delay: i64, now: Instant) -> i64 {
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= BASELINE {
+            self.since = Some(now);
+            self.before = self.now.replace(delay);
+        }
+        let shortest = self.now.map_or(delay, |shortest| shortest.min(delay));
+        self.now = Some(shortest);
+        self.before.map_or(shortest, |before| before.min(shortest))
+    }
+}
+
+impl Arrived {
+    fn add(&mut self, at_us: i64, len: u64) {
+        let passed = at_us - *self.since_us.get_or_insert(at_us);
+        if passed.abs() >= 2 * ARRIVED_WINDOW_US {
+            // A pause, or a clock that jumped.
+            (self.since_us, self.bytes) = (Some(at_us), 0);
+        } else if passed >= ARRIVED_WINDOW_US {
+            self.rate = Some(self.bytes as f64 * 8e6 / passed as f64);
+            (self.since_us, self.bytes) = (Some(at_us), 0);
+        }
+        self.bytes += len;
+        self.last_us = at_us;
+    }
+
+    /// The rate of the window that is open, if that is long enough to tell that it is lower.
+    fn latest(&self) -> Option<f64> {
+        let passed = self.last_us - self.since_us?;
+        let open = self.bytes as f64 * 8e6 / passed.max(1) as f64;
+        match self.rate {
+            Some(rate) if passed < ARRIVED_WINDOW_US / 2 || rate < open => Some(rate),
+            Some(_) => Some(open),
+            None => (passed >= ARRIVED_WINDOW_US / 2).then_some(open),
+        }
     }
 }

@@ -6,10 +6,13 @@
 
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
+
 use super::command::{Command, EngineEvent};
 pub use super::counters::Counters;
 use super::datagram::{ReceiveSlab, Transmit};
 use super::events::Events;
+use super::feedback::Scratch;
 use super::handoff::Handoff;
 use super::handshake::{HandshakeInput, HandshakeOutput, SrtpKeys};
 use super::legs::Legs;
@@ -19,11 +22,13 @@ use super::parcel::{Item, Parcel, Post};
 use super::path::{Path, RelayNames};
 use super::pipe::Demand;
 use super::publication::Refused;
+use super::speaker::Speakers;
 use super::stun::BindingRequest;
 use super::tap::{TapBatch, Taps};
 use super::timers::Timers;
+use super::transport::Transport;
 use super::worker::WorkerId;
-use super::{CloseReason, Leg, PublicationId, SubscriptionId, Wanted};
+use super::{CloseReason, GroupId, Leg, PublicationId, SubscriptionId, Wanted, allocate};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
 
@@ -39,6 +44,8 @@ pub struct Engine {
 struct Core {
     legs: Legs,
     timers: Timers,
+    /// Who is listened to, where there are voices.
+    speakers: FxHashMap<GroupId, Speakers>,
     handoff: Handoff,
     events: Events,
     /// Publications with packets to forward at the end of this turn.
@@ -47,7 +54,11 @@ struct Core {
     post: Post,
     taps: Taps,
     /// Room to build RTCP and retransmissions in.
-    scratch: [Vec<u8>; 2],
+    scratch: Scratch,
+    /// Room to note who is to be asked for key frames.
+    wishes: Vec<(PublicationId, u8)>,
+    /// Room to share a client's network in.
+    demands: Vec<allocate::Demand>,
     counters: Counters,
     relays: RelayNames,
     entropy: Entropy,
@@ -62,12 +73,15 @@ impl Engine {
             core: Core {
                 legs: Legs::default(),
                 timers: Timers::default(),
+                speakers: FxHashMap::default(),
                 handoff: Handoff::default(),
                 events: Events::default(),
                 touched: Vec::new(),
                 post: Post::default(),
                 taps: Taps::default(),
-                scratch: Default::default(),
+                scratch: Scratch::default(),
+                wishes: Vec::new(),
+                demands: Vec::new(),
                 counters: Counters::default(),
                 relays: RelayNames::default(),
                 entropy,
@@ -92,6 +106,7 @@ impl Engine {
     pub fn handle_command(&mut self, command: Command, now: Instant, net: &mut dyn Transmit) {
         let mut outlet = self.buffers.outlet(net);
         self.core.command(command, now, &mut outlet);
+        self.core.settle(now);
         outlet.flush();
     }
 
@@ -177,8 +192,8 @@ impl Engine {
         self.core.timers.poll_timeout()
     }
 
-    /// The next thing the control half must know. At most five for each leg
-    /// it added.
+    /// The next thing the control half must know. At most five for each leg it added, and one for
+    /// each group.
     pub fn poll_event(&mut self) -> Option<EngineEvent> {
         self.core.events.pop()
     }
@@ -227,9 +242,12 @@ impl Core {
                 self.arm(leg);
             }
             Command::AddSubscription(config) => {
-                let leg = Leg::Subscriber(config.id);
+                let id = config.id;
                 self.legs.add_subscription(*config, &mut self.entropy, now);
-                self.arm(leg);
+                if let Some(leg) = self.legs.subscriptions.get(&id).map(|s| s.leg()) {
+                    self.arm(leg);
+                }
+                self.begin(id, &Moment::new(now, self.epoch), outlet);
             }
             Command::RestartIce { leg, ice } => {
                 self.legs.restart_ice(leg, ice, now);
@@ -271,19 +289,38 @@ impl Core {
     }
 
     fn want(&mut self, id: SubscriptionId, wanted: Wanted, at: &Moment, outlet: &mut Outlet<'_>) {
-        let Some(subscription) = self.legs.subscriptions.get_mut(&id) else {
-            return;
-        };
-        subscription.want(wanted);
-        let id = subscription.publication;
-        if let Some(publication) = self.legs.publications.get(&id) {
-            subscription.choose(publication, at.now);
+        if let Some(subscription) = self.legs.subscriptions.get_mut(&id) {
+            subscription.want(wanted);
+            let (client, publication) = (subscription.client, subscription.publication);
+            self.legs.unsettle(client);
+            self.begin(id, at, outlet);
+            self.review(publication, at.now);
         }
-        let layers = subscription.awaited();
-        if layers != 0 && subscription.transport.announced {
-            self.want_keyframes(id, layers, at, outlet);
+    }
+
+    /// Asks for what a subscription begins with, if its leg is up.
+    fn begin(&mut self, id: SubscriptionId, at: &Moment, outlet: &mut Outlet<'_>) {
+        self.settle(at.now);
+        if let Some(subscription) = self.legs.subscriptions.get(&id)
+            && self.legs.is_open(subscription.leg())
+        {
+            let (publication, layers) = (subscription.publication, subscription.awaited());
+            self.review(publication, at.now);
+            if layers != 0 {
+                self.want_keyframes(publication, layers, at, outlet);
+            }
         }
-        self.review(id, at.now);
+    }
+
+    /// Decides anew what those clients get for whom something has changed.
+    fn settle(&mut self, now: Instant) {
+        let events = &mut self.events;
+        while let Some(client) = self.legs.settle(&mut self.demands, now, |id, state| {
+            events.push(EngineEvent::Fallback(id, state));
+        }) {
+            let leg = Leg::Shared(client);
+            arm(&mut self.legs, &mut self.timers, leg);
+        }
     }
 
     /// Finds out which layers of a publication are of use, and tells it if that is news.
@@ -351,15 +388,15 @@ impl Core {
         }
         self.events.push(EngineEvent::Connected(leg));
         self.arm(leg);
-        if let Leg::Subscriber(id) = leg
-            && let Some(subscription) = self.legs.subscriptions.get_mut(&id)
-            && subscription.wants_video()
-            && let Some(publication) = self.legs.publications.get(&subscription.publication)
-        {
-            subscription.choose(publication, at.now);
-            let (publication, layers) = (subscription.publication, subscription.awaited());
-            self.review(publication, at.now);
-            self.want_keyframes(publication, layers, at, outlet);
+        match leg {
+            Leg::Publisher(_) => {}
+            Leg::Subscriber(id) => self.begin(id, at, outlet),
+            Leg::Shared(client) => {
+                let receiver = self.legs.receivers.get(&client);
+                for id in receiver.map_or(Vec::new(), |r| r.subscriptions.clone()) {
+                    self.begin(id, at, outlet);
+                }
+            }
         }
     }
 
@@ -367,7 +404,7 @@ impl Core {
     fn stats(&mut self, leg: Leg) {
         let stats = match leg {
             Leg::Publisher(id) => self.legs.publications.get(&id).map(|p| p.stats()),
-            Leg::Subscriber(id) => self.legs.subscriptions.get(&id).map(|s| s.stats(leg)),
+            Leg::Subscriber(_) | Leg::Shared(_) => self.legs.stats(leg),
         };
         if let Some(stats) = stats {
             self.events.push(EngineEvent::Stats(Box::new(stats)));
@@ -383,6 +420,7 @@ impl Core {
     fn remove(&mut self, leg: Leg, now: Instant) {
         if let Leg::Publisher(id) = leg {
             self.taps.end(now, |tap| tap.publication == id);
+            self.silence(id);
         }
         let handoff = &mut self.handoff;
         self.legs
@@ -505,9 +543,11 @@ impl Core {
             } => {
                 if let Some(publication) = self.legs.publications.get_mut(&id)
                     && publication.receive_piped(track, packet, slab.datagram(slot), slot, at)
-                    && publication.pending.len() == 1
                 {
-                    self.touched.push(id);
+                    if publication.pending.len() == 1 {
+                        self.touched.push(id);
+                    }
+                    self.hear(id, at.now);
                 }
             }
             Item::Report {
@@ -572,39 +612,87 @@ impl Core {
                     if publication.pending.len() == 1 {
                         self.touched.push(id);
                     }
+                    self.hear(id, at.now);
                 } else {
                     // What is not forwarded may still be reported.
                     self.arm(leg);
                 }
                 Ok(())
             }
-            Leg::Subscriber(_) if !is_rtcp => Err(Refused::Malformed),
-            Leg::Subscriber(id) => self.feedback(id, datagram, at, outlet),
+            _ if !is_rtcp => Err(Refused::Malformed),
+            leg => self.feedback(leg, datagram, at, outlet),
         }
     }
 
-    /// Takes a subscriber's RTCP.
+    /// Notes how loud a publication is.
+    fn hear(&mut self, id: PublicationId, now: Instant) {
+        let Some(publication) = self.legs.publications.get(&id) else {
+            return;
+        };
+        let (group, level) = (publication.group, publication.level());
+        let Some(level) = level else { return };
+        let speakers = self.speakers.entry(group).or_default();
+        let before = speakers.active();
+        if speakers.hear(id, level, now) {
+            self.mark_speaker(before, false);
+            // Each worker hears what is here; where somebody lives, that counts.
+            if self.mark_speaker(Some(id), true) {
+                self.events.push(EngineEvent::Speaker(group, Some(id)));
+            }
+        }
+    }
+
+    /// A publication ends.
+    fn silence(&mut self, id: PublicationId) {
+        let Some(publication) = self.legs.publications.get(&id) else {
+            return;
+        };
+        let group = publication.group;
+        let Some(speakers) = self.speakers.get_mut(&group) else {
+            return;
+        };
+        let lives_here = publication.origin.is_none();
+        if speakers.forget(id) && lives_here {
+            self.events.push(EngineEvent::Speaker(group, None));
+        }
+        if speakers.is_empty() {
+            self.speakers.remove(&group);
+        }
+    }
+
+    /// Begins or ends to prefer a publication; whether it lives here.
+    fn mark_speaker(&mut self, id: Option<PublicationId>, speaks: bool) -> bool {
+        let Some(id) = id else { return false };
+        let Some(publication) = self.legs.publications.get_mut(&id) else {
+            return false;
+        };
+        publication.speaks = speaks;
+        let lives_here = publication.origin.is_none();
+        self.legs.unsettle_subscribers(id);
+        lives_here
+    }
+
+    /// Takes the RTCP of whoever receives.
     fn feedback(
         &mut self,
-        id: SubscriptionId,
+        leg: Leg,
         datagram: &mut [u8],
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> Result<(), Refused> {
-        let Some(subscription) = self.legs.subscriptions.get_mut(&id) else {
-            return Err(Refused::Malformed);
-        };
-        let publication = self.legs.publications.get(&subscription.publication);
-        let publication = publication.map(|publication| &**publication);
+        let mut wishes = std::mem::take(&mut self.wishes);
         let scratch = &mut self.scratch;
-        let outcome = subscription.receive_rtcp(datagram, publication, scratch, at, outlet)?;
-        self.counters.resent += outcome.packets;
-        if outcome.keyframes != 0 {
-            let publication = subscription.publication;
-            self.want_keyframes(publication, outcome.keyframes, at, outlet);
+        let legs = &mut self.legs;
+        let resent = legs.receive_feedback(leg, datagram, &mut wishes, scratch, at, outlet);
+        for (publication, layers) in wishes.drain(..) {
+            self.want_keyframes(publication, layers, at, outlet);
         }
+        self.wishes = wishes;
+        self.counters.resent += resent?;
         // What was reported may be a reason to probe.
-        self.arm(Leg::Subscriber(id));
+        if let Some(client) = self.legs.client(leg) {
+            self.arm(Leg::Shared(client));
+        }
         Ok(())
     }
 
@@ -635,13 +723,16 @@ impl Core {
     /// Forwards what this turn brought: subscribers outside, packets inside, so that each
     /// subscriber's packets lie side by side and leave as one message.
     fn forward(&mut self, received: &ReceiveSlab, at: &Moment, outlet: &mut Outlet<'_>) {
+        for id in &self.touched {
+            self.legs.note_layers(*id);
+        }
+        self.settle(at.now);
         let Self {
             legs,
             touched,
             timers,
             scratch,
             counters,
-            events,
             post,
             taps,
             ..
@@ -655,13 +746,17 @@ impl Core {
                 let Some(subscription) = legs.subscriptions.get_mut(subscriber) else {
                     continue;
                 };
+                let receiver = match subscription.own {
+                    Some(_) => None,
+                    None => legs.receivers.get_mut(&subscription.client),
+                };
+                let shared = receiver.and_then(|receiver| receiver.shared.as_mut());
+                let shared = shared.map(|shared| &mut shared.leg);
                 let changed = &mut scratch[1];
-                let outcome = subscription.forward(publication, received, changed, at, outlet);
+                let outcome =
+                    subscription.forward(publication, shared, received, changed, at, outlet);
                 counters.forwarded += outcome.packets;
                 keyframes |= outcome.keyframes;
-                if let Some(state) = outcome.fallback {
-                    events.push(EngineEvent::Fallback(*subscriber, state));
-                }
             }
             if publication.taps > 0 {
                 keyframes |= taps.forward(publication, received, at.now);
@@ -695,48 +790,47 @@ impl Core {
 
     fn timeout(&mut self, at: &Moment, outlet: &mut Outlet<'_>) {
         while let Some((leg, due)) = self.timers.pop(at.now) {
-            let Some(transport) = self.legs.transport_mut(leg) else {
+            let Some(armed) = self.legs.armed_mut(leg) else {
                 continue;
             };
-            if !transport.armed.disarm(due) {
+            if !armed.disarm(due) {
                 continue;
             }
-            if transport.consent_until() <= at.now {
+            let consent = self.legs.transport(leg).map(Transport::consent_until);
+            if consent.is_some_and(|until| until <= at.now) {
                 self.close(leg, CloseReason::ConsentExpired, at.now);
                 continue;
             }
             self.drive(leg, at, outlet);
             self.arm(leg);
         }
+        self.settle(at.now);
     }
 
     fn drive(&mut self, leg: Leg, at: &Moment, outlet: &mut Outlet<'_>) {
-        let Legs {
-            publications,
-            subscriptions,
-            ..
-        } = &mut self.legs;
         match leg {
             Leg::Publisher(id) => {
-                if let Some(publication) = publications.get_mut(&id) {
+                if let Some(publication) = self.legs.publications.get_mut(&id) {
                     publication.drive(at, &mut self.scratch[0], outlet);
                     self.review(id, at.now);
                 }
+                return;
             }
-            Leg::Subscriber(id) => {
-                if let Some(subscription) = subscriptions.get_mut(&id) {
-                    let publication = publications.get(&subscription.publication);
-                    let publication = publication.map(|publication| &**publication);
-                    subscription.drive(publication, at, &mut self.scratch, outlet);
-                }
-            }
+            Leg::Subscriber(_) => {}
+            Leg::Shared(client) => self.legs.probe(client, &mut self.scratch, at, outlet),
         }
+        let out = &mut self.scratch[0];
+        self.legs.send_reports(leg, out, at, outlet);
     }
 
     fn arm(&mut self, leg: Leg) {
-        let due = self.legs.poll_timeout(leg);
-        if let (Some(due), Some(transport)) = (due, self.legs.transport_mut(leg)) {
-            self.timers.arm(leg, &mut transport.armed, due);
-        }
+        arm(&mut self.legs, &mut self.timers, leg);
+    }
+}
+
+fn arm(legs: &mut Legs, timers: &mut Timers, leg: Leg) {
+    let due = legs.poll_timeout(leg);
+    if let (Some(due), Some(armed)) = (due, legs.armed_mut(leg)) {
+        timers.arm(leg, armed, due);
     }
 }

@@ -5,16 +5,16 @@ use std::mem::discriminant;
 
 use super::command::EngineEvent;
 
-/// News in order. Of what may be said again and again only the last word about each leg is kept, so
+/// News in order. Of what may be said again and again only the last word about each leg or group is kept, so
 /// that the queue stays bounded.
 #[derive(Debug, Default)]
 pub(super) struct Events(VecDeque<EngineEvent>);
 
 impl Events {
-    /// Adds news, in place of older news of the same kind about the same leg.
+    /// Adds news, in place of older news of the same kind about the same leg or group.
     pub(super) fn push(&mut self, event: EngineEvent) {
         let is_older = |known: &&mut EngineEvent| {
-            discriminant(*known) == discriminant(&event) && known.leg() == event.leg()
+            discriminant(*known) == discriminant(&event) && known.subject() == event.subject()
         };
         match self.0.iter_mut().find(is_older) {
             Some(known) => *known = event,

@@ -1,15 +1,20 @@
-//! All legs, and the ways to find one: by id, by ICE name, by path.
+//! All legs and what goes over them, and the ways to find one: by id, by ICE name, by path.
 
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::command::{IceCredentials, MirrorConfig, PublicationConfig, SubscriptionConfig};
+use super::command::{
+    IceCredentials, MirrorConfig, PublicationConfig, SubscriptionConfig, TransportConfig,
+};
 use super::path::Path;
 use super::publication::Publication;
+use super::receiver::{Receiver, SharedLeg};
+use super::send_leg::SendLeg;
 use super::subscription::Subscription;
+use super::timers::Armed;
 use super::transport::{Checked, Transport};
-use super::{Leg, PublicationId, SubscriptionId};
+use super::{ClientId, Leg, PublicationId, SubscriptionId};
 use crate::entropy::Entropy;
 
 /// Everything the engine knows. Ids are never reused, so a stale one finds nothing.
@@ -17,6 +22,10 @@ use crate::entropy::Entropy;
 pub(super) struct Legs {
     pub(super) publications: FxHashMap<PublicationId, Box<Publication>>,
     pub(super) subscriptions: FxHashMap<SubscriptionId, Box<Subscription>>,
+    /// Those that receive, each with its network.
+    pub(super) receivers: FxHashMap<ClientId, Box<Receiver>>,
+    /// Receivers whose network is to be shared anew; each once.
+    pub(super) unsettled: Vec<ClientId>,
     by_ufrag: FxHashMap<String, Leg>,
     by_path: FxHashMap<Path, Leg>,
 }
@@ -48,6 +57,26 @@ impl Legs {
         }
     }
 
+    /// Its subscribers' choices are to be made anew if a publication's layers have changed.
+    pub(super) fn note_layers(&mut self, id: PublicationId) {
+        let publication = self.publications.get_mut(&id);
+        if publication.is_some_and(|publication| publication.take_layers_changed()) {
+            self.unsettle_subscribers(id);
+        }
+    }
+
+    /// What all subscribers of a publication get is to be decided anew.
+    pub(super) fn unsettle_subscribers(&mut self, id: PublicationId) {
+        let publication = self.publications.get(&id);
+        for id in publication.into_iter().flat_map(|p| &p.subscribers) {
+            if let Some(subscription) = self.subscriptions.get(id)
+                && let Some(receiver) = self.receivers.get_mut(&subscription.client)
+            {
+                receiver.unsettle(subscription.client, &mut self.unsettled);
+            }
+        }
+    }
+
     /// Adds the mirror of a publication, or updates its tracks.
     pub(super) fn add_mirror(&mut self, config: MirrorConfig, now: Instant) {
         match self.publications.get_mut(&config.id) {
@@ -68,23 +97,77 @@ impl Legs {
         entropy: &mut Entropy,
         now: Instant,
     ) {
-        let id = config.id;
+        let (id, client) = (config.id, config.client);
+        let ice = config.transport.ice.clone();
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            let ice = config.transport.ice.clone();
+            let leg = subscription.leg();
             subscription.update(config, entropy);
-            self.restart_ice(Leg::Subscriber(id), ice, now);
-            return;
+            self.restart_ice(leg, ice, now);
+        } else {
+            let Some(publication) = self.publications.get_mut(&config.publication) else {
+                return;
+            };
+            publication.subscribers.push(id);
+            let own = match config.shared {
+                false => Some(self.open(Leg::Subscriber(id), &config.transport, entropy, now)),
+                true => {
+                    self.open_shared(client, &config.transport, entropy, now);
+                    None
+                }
+            };
+            let receiver = self.receivers.entry(client).or_default();
+            receiver.subscriptions.push(id);
+            let subscription = Subscription::new(config, own, entropy);
+            self.subscriptions.insert(id, Box::new(subscription));
         }
-        let Some(publication) = self.publications.get_mut(&config.publication) else {
+        self.index(id);
+        self.unsettle(client);
+    }
+
+    fn open(
+        &mut self,
+        leg: Leg,
+        transport: &TransportConfig,
+        entropy: &mut Entropy,
+        now: Instant,
+    ) -> SendLeg {
+        let ufrag = transport.ice.local_ufrag.clone();
+        self.by_ufrag.insert(ufrag, leg);
+        SendLeg::new(transport.clone(), entropy.u32() as u16, now)
+    }
+
+    /// Opens a client's shared leg, or takes over its credentials.
+    fn open_shared(
+        &mut self,
+        client: ClientId,
+        transport: &TransportConfig,
+        entropy: &mut Entropy,
+        now: Instant,
+    ) {
+        let leg = Leg::Shared(client);
+        if self.send_leg(leg).is_some() {
+            return self.restart_ice(leg, transport.ice.clone(), now);
+        }
+        let shared = SharedLeg {
+            leg: self.open(leg, transport, entropy, now),
+            by_ssrc: FxHashMap::default(),
+        };
+        self.receivers.entry(client).or_default().shared = Some(shared);
+    }
+
+    /// Makes a subscription's SSRCs known on a shared leg.
+    fn index(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get(&id) else {
             return;
         };
-        publication.subscribers.push(id);
-        self.by_ufrag.insert(
-            config.transport.ice.local_ufrag.clone(),
-            Leg::Subscriber(id),
-        );
-        let subscription = Subscription::new(config, entropy, now);
-        self.subscriptions.insert(id, Box::new(subscription));
+        let receiver = self.receivers.get_mut(&subscription.client);
+        if let Some(shared) = receiver.and_then(|receiver| receiver.shared.as_mut())
+            && subscription.own.is_none()
+        {
+            shared.by_ssrc.retain(|_, known| *known != id);
+            let ssrcs = subscription.tracks.iter().map(|track| track.config.ssrc);
+            shared.by_ssrc.extend(ssrcs.map(|ssrc| (ssrc, id)));
+        }
     }
 
     /// Changes a leg's credentials.
@@ -98,7 +181,7 @@ impl Legs {
         self.by_ufrag.insert(ufrag, leg);
     }
 
-    /// Takes a leg out, and with a publication its subscriptions.
+    /// Takes a leg out, and with a publication, or a shared leg, the subscriptions.
     pub(super) fn remove(&mut self, leg: Leg, mut removed: impl FnMut(Leg, &Transport)) {
         match leg {
             Leg::Publisher(id) => {
@@ -112,6 +195,23 @@ impl Legs {
                 }
             }
             Leg::Subscriber(id) => self.remove_subscription(id, &mut removed),
+            Leg::Shared(client) => {
+                let Some(receiver) = self.receivers.get_mut(&client) else {
+                    return;
+                };
+                let Some(shared) = receiver.shared.take() else {
+                    return;
+                };
+                receiver.estimator.forget(shared.leg.downlink.arriving());
+                for id in receiver.subscriptions.clone() {
+                    if self.subscriptions.get(&id).is_some_and(|s| s.leg() == leg) {
+                        self.remove_subscription(id, &mut removed);
+                    }
+                }
+                self.unlink(leg, &shared.leg.transport);
+                removed(leg, &shared.leg.transport);
+                self.drop_receiver(client);
+            }
         }
     }
 
@@ -126,9 +226,32 @@ impl Legs {
         if let Some(publication) = self.publications.get_mut(&subscription.publication) {
             publication.subscribers.retain(|other| *other != id);
         }
-        let leg = Leg::Subscriber(id);
-        self.unlink(leg, &subscription.transport);
-        removed(leg, &subscription.transport);
+        let client = subscription.client;
+        if let Some(receiver) = self.receivers.get_mut(&client) {
+            receiver.subscriptions.retain(|other| *other != id);
+            if let Some(shared) = &mut receiver.shared {
+                shared.by_ssrc.retain(|_, known| *known != id);
+            }
+            if let Some(own) = &subscription.own {
+                receiver.estimator.forget(own.downlink.arriving());
+            }
+        }
+        if let Some(own) = &subscription.own {
+            let leg = Leg::Subscriber(id);
+            self.unlink(leg, &own.transport);
+            removed(leg, &own.transport);
+        }
+        self.drop_receiver(client);
+    }
+
+    /// Forgets a client that receives nothing more; else there is more for the rest.
+    fn drop_receiver(&mut self, client: ClientId) {
+        let known = self.receivers.get(&client);
+        if known.is_some_and(|r| r.subscriptions.is_empty() && r.shared.is_none()) {
+            self.receivers.remove(&client);
+        } else {
+            self.unsettle(client);
+        }
     }
 
     fn unlink(&mut self, leg: Leg, transport: &Transport) {
@@ -212,7 +335,7 @@ impl Legs {
     pub(super) fn transport(&self, leg: Leg) -> Option<&Transport> {
         match leg {
             Leg::Publisher(id) => self.publications.get(&id).map(|p| &p.transport),
-            Leg::Subscriber(id) => self.subscriptions.get(&id).map(|s| &s.transport),
+            leg => self.send_leg(leg).map(|leg| &leg.transport),
         }
     }
 
@@ -220,7 +343,89 @@ impl Legs {
     pub(super) fn transport_mut(&mut self, leg: Leg) -> Option<&mut Transport> {
         match leg {
             Leg::Publisher(id) => self.publications.get_mut(&id).map(|p| &mut p.transport),
-            Leg::Subscriber(id) => self.subscriptions.get_mut(&id).map(|s| &mut s.transport),
+            leg => self.send_leg_mut(leg).map(|leg| &mut leg.transport),
+        }
+    }
+
+    fn send_leg(&self, leg: Leg) -> Option<&SendLeg> {
+        match leg {
+            Leg::Publisher(_) => None,
+            Leg::Subscriber(id) => self.subscriptions.get(&id)?.own.as_ref(),
+            Leg::Shared(client) => {
+                let shared = self.receivers.get(&client)?.shared.as_ref();
+                shared.map(|shared| &shared.leg)
+            }
+        }
+    }
+
+    /// A leg on which media goes out.
+    pub(super) fn send_leg_mut(&mut self, leg: Leg) -> Option<&mut SendLeg> {
+        match leg {
+            Leg::Publisher(_) => None,
+            Leg::Subscriber(id) => self.subscriptions.get_mut(&id)?.own.as_mut(),
+            Leg::Shared(client) => {
+                let shared = self.receivers.get_mut(&client)?.shared.as_mut();
+                shared.map(|shared| &mut shared.leg)
+            }
+        }
+    }
+
+    /// All legs of a client on which media goes out.
+    pub(super) fn send_legs(&self, client: ClientId) -> impl Iterator<Item = &SendLeg> {
+        let receiver = self.receivers.get(&client);
+        let ids = receiver.into_iter().flat_map(|r| &r.subscriptions);
+        let own = ids.map(|id| Leg::Subscriber(*id));
+        let legs = own.chain([Leg::Shared(client)]);
+        legs.filter_map(|leg| self.send_leg(leg))
+    }
+
+    /// Whether media can go out on a leg.
+    pub(super) fn is_open(&self, leg: Leg) -> bool {
+        let transport = self.transport(leg);
+        transport.is_some_and(|transport| transport.announced)
+    }
+
+    /// Whose leg it is, if media goes out on it.
+    pub(super) fn client(&self, leg: Leg) -> Option<ClientId> {
+        match leg {
+            Leg::Publisher(_) => None,
+            Leg::Subscriber(id) => self.subscriptions.get(&id).map(|s| s.client),
+            Leg::Shared(client) => Some(client),
+        }
+    }
+
+    /// Whoever receives over a leg.
+    pub(super) fn receiver_mut(&mut self, leg: Leg) -> Option<&mut Receiver> {
+        let client = self.client(leg)?;
+        self.receivers
+            .get_mut(&client)
+            .map(|receiver| &mut **receiver)
+    }
+
+    /// A subscription, what it receives, and the leg it goes over if that is not its own.
+    pub(super) fn way_of(
+        &mut self,
+        id: SubscriptionId,
+    ) -> Option<(&mut Subscription, &Publication, Option<&mut SendLeg>)> {
+        let subscription = self.subscriptions.get_mut(&id)?;
+        let publication = self.publications.get(&subscription.publication)?;
+        let receiver = match subscription.own {
+            Some(_) => None,
+            None => self.receivers.get_mut(&subscription.client),
+        };
+        let shared = receiver.and_then(|receiver| receiver.shared.as_mut());
+        let shared = shared.map(|shared| &mut shared.leg);
+        Some((subscription, publication, shared))
+    }
+
+    /// What remembers a leg's deadline. That of a shared leg is its client's, whether or not the
+    /// client has such a leg.
+    pub(super) fn armed_mut(&mut self, leg: Leg) -> Option<&mut Armed> {
+        match leg {
+            Leg::Shared(client) => self.receivers.get_mut(&client).map(|r| &mut r.armed),
+            leg => self
+                .transport_mut(leg)
+                .map(|transport| &mut transport.armed),
         }
     }
 
@@ -233,7 +438,12 @@ impl Legs {
                 let is_here = publication.origin.is_none();
                 is_here.then(|| publication.poll_timeout())
             }
-            Leg::Subscriber(id) => self.subscriptions.get(&id).map(|s| s.poll_timeout()),
+            Leg::Subscriber(_) => self.send_leg(leg).map(SendLeg::poll_timeout),
+            Leg::Shared(client) => {
+                let probing = self.receivers.get(&client)?.estimator.poll_timeout();
+                let reports = self.send_leg(leg).map(SendLeg::poll_timeout);
+                probing.into_iter().chain(reports).min()
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ mod counters;
 mod downlink;
 mod events;
 mod fallback;
+mod feedback;
 mod filter;
 mod frame;
 mod handoff;
@@ -46,10 +47,13 @@ mod packet;
 mod pause;
 mod pipe;
 mod publication;
+mod receiver;
 mod report;
 mod resend;
 mod rewrite;
 mod selector;
+mod send_leg;
+mod speaker;
 mod subscription;
 mod timers;
 mod transport;
@@ -67,13 +71,25 @@ pub struct PublicationId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
+/// Whoever receives: all subscriptions of one client, which share its network. Numbered by the hub;
+/// never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// Publications of which one is listened to at a time, as in a meeting. Named by the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct GroupId(pub u64);
+
 /// One peer connection between a client and the SFU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Leg {
     /// Media comes in.
     Publisher(PublicationId),
-    /// Media goes out.
+    /// Media of one subscription goes out.
     Subscriber(SubscriptionId),
+    /// Media of all of a client's subscriptions goes out (`protocol/signaling.md`, 13.9). The hub
+    /// is told of each subscription instead.
+    Shared(ClientId),
 }
 
 impl fmt::Display for Leg {
@@ -81,6 +97,7 @@ impl fmt::Display for Leg {
         match self {
             Self::Publisher(id) => write!(f, "pub-{}", id.0),
             Self::Subscriber(id) => write!(f, "sub-{}", id.0),
+            Self::Shared(id) => write!(f, "shared-{}", id.0),
         }
     }
 }
@@ -111,8 +128,14 @@ pub enum Request {
     Subscribe {
         /// The new subscription.
         subscription: SubscriptionId,
+        /// Whose it is.
+        client: ClientId,
+        /// Whether it goes over the leg that the client's subscriptions share.
+        shared: bool,
         /// What it receives.
         publication: PublicationId,
+        /// Whether that is a screen, which is served before cameras.
+        screen: bool,
         /// What is wanted at the start.
         wanted: Wanted,
     },
@@ -158,6 +181,8 @@ pub struct Terms {
     pub codecs: Option<VideoCodecs>,
     /// Whether payloads are encrypted end to end.
     pub encrypted: bool,
+    /// What is published together.
+    pub group: GroupId,
 }
 
 /// What a subscriber wants to receive (`protocol/signaling.md`, 9.3).
@@ -238,6 +263,13 @@ pub enum Event {
         subscription: SubscriptionId,
         /// What is so from now on.
         state: Fallback,
+    },
+    /// Somebody else is listened to now (RFC 6464).
+    Speaker {
+        /// Among whom.
+        group: GroupId,
+        /// Who; `None`: nobody any more.
+        publication: Option<PublicationId>,
     },
     /// The leg is gone and forgotten. For a publisher, its subscriptions are gone too.
     Closed {

@@ -19,7 +19,7 @@ use super::stats::LegStats;
 use super::transport::Transport;
 use super::twcc::ArrivalRecorder;
 use super::worker::WorkerId;
-use super::{Leg, MediaKind, PublicationId, SubscriptionId};
+use super::{GroupId, Leg, MediaKind, PublicationId, SubscriptionId};
 use crate::rtp::header::Header;
 use crate::rtp::rtcp::report::SenderInfo;
 use crate::rtp::rtcp::{Compound, Rtcp, feedback, report};
@@ -35,9 +35,14 @@ const REMB: u64 = 8_000_000;
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) id: PublicationId,
+    pub(super) group: GroupId,
     pub(super) transport: Transport,
     pub(super) tracks: Vec<InboundTrack>,
     pub(super) subscribers: Vec<SubscriptionId>,
+    /// Whether it is the one of its group that is listened to.
+    pub(super) speaks: bool,
+    /// The version of its layers that its subscribers' choices rest on.
+    chosen_from: Option<u32>,
     /// Packets of this turn, to be forwarded at its end.
     pub(super) pending: Vec<Pending>,
     pub(super) clock: PublisherClock,
@@ -91,9 +96,12 @@ impl Publication {
     pub(super) fn new(config: PublicationConfig, local_ssrc: u32, now: Instant) -> Self {
         Self {
             id: config.id,
+            group: config.group,
             transport: Transport::new(config.transport, now),
             tracks: config.tracks.into_iter().map(InboundTrack::new).collect(),
             subscribers: Vec::new(),
+            speaks: false,
+            chosen_from: None,
             pending: Vec::new(),
             clock: PublisherClock::default(),
             origin: None,
@@ -113,6 +121,7 @@ impl Publication {
     pub(super) fn mirror(config: MirrorConfig, now: Instant) -> Self {
         let detached = PublicationConfig {
             id: config.id,
+            group: config.group,
             transport: TransportConfig::detached(),
             tracks: config.tracks,
         };
@@ -299,6 +308,19 @@ impl Publication {
         for track in &mut self.tracks {
             track.want_keyframes(layers);
         }
+    }
+
+    /// The level of the packet that was received last, if that is audio and says so (RFC 6464).
+    pub(super) fn level(&self) -> Option<u8> {
+        let packet = &self.pending.last()?.packet;
+        let level = packet.extensions.audio_level;
+        level.filter(|_| packet.kind == MediaKind::Audio)
+    }
+
+    /// Whether its layers have changed since this was asked last.
+    pub(super) fn take_layers_changed(&mut self) -> bool {
+        let version = self.track(MediaKind::Video).map(|t| t.layers.version);
+        std::mem::replace(&mut self.chosen_from, version) != version
     }
 
     /// The track of a kind.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::command::{Command, MirrorConfig, TapConfig};
 use super::worker::WorkerId;
-use super::{Leg, PublicationId, Request, SubscriptionId};
+use super::{ClientId, Leg, PublicationId, Request, SubscriptionId};
 
 /// Legs of one session that are placed at one worker in a row before the least loaded worker is
 /// looked for again. A mirrored packet costs its two workers about as much as forwarding it once,
@@ -24,7 +24,16 @@ pub struct Shards {
     sessions: HashMap<u64, Session>,
     publications: HashMap<PublicationId, Publication>,
     subscriptions: HashMap<SubscriptionId, Subscription>,
+    /// Where those are that receive anything: all of a client's subscriptions live together, as
+    /// they share a network, and perhaps a peer connection.
+    clients: HashMap<ClientId, Client>,
     commands: VecDeque<(WorkerId, Command)>,
+}
+
+#[derive(Debug)]
+struct Client {
+    worker: WorkerId,
+    subscriptions: usize,
 }
 
 /// The legs of one session.
@@ -50,6 +59,8 @@ struct Publication {
 #[derive(Debug)]
 struct Subscription {
     session: u64,
+    client: ClientId,
+    shared: bool,
     publication: PublicationId,
     worker: WorkerId,
     /// Whether its worker knows it.
@@ -64,6 +75,7 @@ impl Shards {
             sessions: HashMap::new(),
             publications: HashMap::new(),
             subscriptions: HashMap::new(),
+            clients: HashMap::new(),
             commands: VecDeque::new(),
         }
     }
@@ -88,12 +100,16 @@ impl Shards {
             }
             Request::Subscribe {
                 subscription,
+                client,
+                shared,
                 publication,
                 ..
             } => {
-                let worker = self.choose(session);
+                let worker = self.place_for(session, *client);
                 let placed = Subscription {
                     session,
+                    client: *client,
+                    shared: *shared,
                     publication: *publication,
                     worker,
                     added: false,
@@ -104,8 +120,8 @@ impl Shards {
             Request::Unsubscribe { subscription } => {
                 let known = self.subscriptions.get(subscription);
                 let worker = known.map_or(WorkerId::default(), |known| known.worker);
-                // One that was never answered ends without a command.
-                if known.is_some_and(|known| !known.added) {
+                // One that was never answered ends without a command, if it has its own leg.
+                if known.is_some_and(|known| !known.added && !known.shared) {
                     self.forget(Leg::Subscriber(*subscription));
                 }
                 worker
@@ -124,6 +140,7 @@ impl Shards {
                 let home = self.worker(Leg::Publisher(config.id));
                 let mirror = MirrorConfig {
                     id: config.id,
+                    group: config.group,
                     origin: home,
                     tracks: config.tracks.clone(),
                 };
@@ -182,20 +199,23 @@ impl Shards {
                 }
                 self.release(publication.session, publication.home);
                 let subscribers = self.subscriptions.extract_if(|_, s| s.publication == id);
-                let subscribers: Vec<_> = subscribers.map(|(_, s)| (s.session, s.worker)).collect();
-                for (session, worker) in subscribers {
-                    self.release(session, worker);
+                let subscribers: Vec<_> =
+                    subscribers.map(|(_, subscription)| subscription).collect();
+                for subscription in subscribers {
+                    self.release_for(&subscription);
                 }
             }
             Leg::Subscriber(id) => {
                 let Some(subscription) = self.subscriptions.remove(&id) else {
                     return;
                 };
-                self.release(subscription.session, subscription.worker);
+                self.release_for(&subscription);
                 if subscription.added {
                     self.unmirror(subscription.publication, subscription.worker);
                 }
             }
+            // It ends with the last of its subscriptions.
+            Leg::Shared(_) => {}
         }
     }
 
@@ -209,8 +229,40 @@ impl Shards {
         let known = match leg {
             Leg::Publisher(id) => self.publications.get(&id).map(|known| known.home),
             Leg::Subscriber(id) => self.subscriptions.get(&id).map(|known| known.worker),
+            Leg::Shared(client) => self.clients.get(&client).map(|known| known.worker),
         };
         known.unwrap_or_default()
+    }
+
+    /// The worker for one more subscription of a client.
+    fn place_for(&mut self, session: u64, client: ClientId) -> WorkerId {
+        let Some(known) = self.clients.get_mut(&client) else {
+            let worker = self.choose(session);
+            let known = Client {
+                worker,
+                subscriptions: 1,
+            };
+            self.clients.insert(client, known);
+            return worker;
+        };
+        known.subscriptions += 1;
+        let worker = known.worker;
+        self.loads[worker.index()] += 1;
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.legs += 1;
+            session.block += usize::from(session.open == worker && session.block < BLOCK);
+        }
+        worker
+    }
+
+    fn release_for(&mut self, subscription: &Subscription) {
+        self.release(subscription.session, subscription.worker);
+        if let Some(client) = self.clients.get_mut(&subscription.client) {
+            client.subscriptions -= 1;
+            if client.subscriptions == 0 {
+                self.clients.remove(&subscription.client);
+            }
+        }
     }
 
     /// The worker for one more leg of a session.
@@ -294,6 +346,7 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sfu::GroupId;
     use crate::sfu::command::{PublicationConfig, SubscriptionConfig, TransportConfig};
     use crate::sfu::{Terms, Wanted};
 
@@ -308,6 +361,7 @@ mod tests {
         let worker = shards.place(session, &request);
         let config = PublicationConfig {
             id: publication,
+            group: GroupId(session),
             transport: TransportConfig::detached(),
             tracks: Vec::new(),
         };
@@ -318,15 +372,22 @@ mod tests {
     fn subscribe(shards: &mut Shards, session: u64, id: u64, publication: u64) -> WorkerId {
         let (subscription, publication) = (SubscriptionId(id), PublicationId(publication));
         let wanted = Wanted::default();
+        let client = ClientId(id);
         let request = Request::Subscribe {
             subscription,
+            client,
+            shared: false,
             publication,
+            screen: false,
             wanted,
         };
         let worker = shards.place(session, &request);
         let config = SubscriptionConfig {
             id: subscription,
+            client,
+            shared: false,
             publication,
+            screen: false,
             transport: TransportConfig::detached(),
             wanted,
             tracks: Vec::new(),
@@ -414,7 +475,10 @@ mod tests {
             1,
             &Request::Subscribe {
                 subscription,
+                client: ClientId(1),
+                shared: false,
                 publication,
+                screen: false,
                 wanted,
             },
         );

@@ -1,30 +1,25 @@
-//! A subscriber's leg: media out, feedback in.
+//! One subscriber's copy of a stream: which of its packets leave, and what the subscriber says of
+//! them. The leg they leave on is its own, or one that it shares with other subscriptions.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::allocate::Allocator;
-use super::command::SubscriptionConfig;
+use super::allocate::{Demand, Given, Priority};
+use super::command::{OutboundTrackConfig, SubscriptionConfig};
 use super::datagram::ReceiveSlab;
-use super::downlink::Downlink;
-use super::fallback::{AudioFallback, Fit};
+use super::fallback::AudioFallback;
 use super::inbound::InboundTrack;
 use super::moment::Moment;
-use super::outbound::{Forwarded, OutboundTrack, Way};
+use super::outbound::{Forwarded, OutboundTrack};
 use super::outlet::Outlet;
-use super::publication::{Pending, Publication, Refused};
-use super::report::round_trip;
+use super::publication::{Pending, Publication};
 use super::resend::Resend;
 use super::selector::Manner;
-use super::stats::{LegStats, OutboundTally};
-use super::transport::Transport;
-use super::{Fallback, Leg, MediaKind, PublicationId, Wanted};
+use super::send_leg::SendLeg;
+use super::stats::OutboundRtp;
+use super::{ClientId, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 use crate::entropy::Entropy;
 use crate::rtp::rtcp::feedback::Nack;
 use crate::rtp::rtcp::report::{SenderInfo, push_cname, push_sender_report};
-use crate::rtp::rtcp::{Compound, Rtcp};
-
-/// Time between sender reports.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sequence numbers looked at in one NACK; a receiver that misses more needs a key frame.
 const MAX_NACKED: usize = 256;
@@ -32,49 +27,73 @@ const MAX_NACKED: usize = 256;
 /// Packets sent again in one batch of probing.
 const MAX_PADDING: u64 = 32;
 
+/// What is set aside for the sound of one stream, in bits per second, at least and at most: Opus
+/// with its headers. Who is silent now may speak the next moment.
+const AUDIO: (f64, f64) = (25_000.0, 60_000.0);
+
+/// What is set aside beyond the sound that was measured.
+const AUDIO_MARGIN: f64 = 1.25;
+
+/// Bytes that headers, extensions and tag add to a packet of sound.
+const AUDIO_OVERHEAD: u64 = 42;
+
 /// One subscriber's copy of a stream.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    id: SubscriptionId,
     pub(super) publication: PublicationId,
-    pub(super) transport: Transport,
+    pub(super) client: ClientId,
+    /// `None`: it goes over the leg that its client's subscriptions share.
+    pub(super) own: Option<SendLeg>,
     pub(super) tracks: Vec<OutboundTrack>,
     wanted: Wanted,
-    /// The version of the publisher's layers that was chosen from; `None`: to be chosen anew.
-    chosen_from: Option<u32>,
-    allocator: Allocator,
+    screen: bool,
+    given: Given,
     fallback: AudioFallback,
     /// What is to be told of it.
-    news: Option<Fallback>,
-    pub(super) downlink: Downlink,
-    report_at: Instant,
+    pub(super) news: Option<Fallback>,
+    sound: Sound,
 }
 
-/// What one call did.
+/// What the sound of a subscription costs.
+#[derive(Debug, Default)]
+struct Sound {
+    since: Option<Instant>,
+    /// Packets and payload bytes sent by then.
+    sent: (u64, u64),
+    /// Bits per second.
+    rate: Option<f64>,
+}
+
+/// What forwarding did.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Outcome {
     /// RTP packets sent.
     pub(super) packets: u64,
     /// The simulcast layers, as bits, of which the publisher is to be asked for a key frame.
     pub(super) keyframes: u8,
-    /// How far video is given up, if that has changed.
-    pub(super) fallback: Option<Fallback>,
 }
 
 impl Subscription {
-    pub(super) fn new(config: SubscriptionConfig, entropy: &mut Entropy, now: Instant) -> Self {
+    pub(super) fn new(
+        config: SubscriptionConfig,
+        own: Option<SendLeg>,
+        entropy: &mut Entropy,
+    ) -> Self {
         let tracks = config.tracks.into_iter();
         let tracks = tracks.map(|config| new_track(config, entropy)).collect();
         let mut this = Self {
+            id: config.id,
             publication: config.publication,
-            transport: Transport::new(config.transport, now),
+            client: config.client,
+            own,
             tracks,
             wanted: config.wanted,
-            chosen_from: None,
-            allocator: Allocator::default(),
+            screen: config.screen,
+            given: Given::default(),
             fallback: AudioFallback::default(),
             news: None,
-            downlink: Downlink::new(entropy.u32() as u16, now),
-            report_at: now,
+            sound: Sound::default(),
         };
         this.want(config.wanted);
         this
@@ -99,10 +118,9 @@ impl Subscription {
         self.want(config.wanted);
     }
 
-    /// Changes what is wanted.
+    /// Changes what is wanted. What is sent of it is then to be allocated anew.
     pub(super) fn want(&mut self, wanted: Wanted) {
         self.wanted = wanted;
-        self.chosen_from = None;
         if !(wanted.video && wanted.audio_fallback) {
             self.news = self.fallback.reset().or(self.news);
         }
@@ -120,19 +138,11 @@ impl Subscription {
         }
     }
 
-    /// Whether video is wanted and there is a track for it.
-    pub(super) fn wants_video(&self) -> bool {
-        let is_video = |track: &OutboundTrack| track.config.kind == MediaKind::Video;
-        self.wanted.video && self.tracks.iter().any(is_video)
-    }
-
-    /// How many of a publisher's layers, the lowest first, are of use to it.
-    pub(super) fn layers_of_use(&self, inbound: &InboundTrack) -> usize {
-        match self.wants_video() {
-            true => inbound
-                .layers
-                .of_use(&self.wanted, inbound.config.simulcast.layers()),
-            false => 0,
+    /// The leg it goes over.
+    pub(super) fn leg(&self) -> Leg {
+        match self.own {
+            Some(_) => Leg::Subscriber(self.id),
+            None => Leg::Shared(self.client),
         }
     }
 
@@ -143,26 +153,40 @@ impl Subscription {
         video.fold(0, |all, track| all | track.selector.layers())
     }
 
-    /// Chooses layers, if what is wanted, what there is, or what the network carries has changed.
-    pub(super) fn choose(&mut self, publication: &Publication, now: Instant) {
-        let Some(inbound) = publication.track(MediaKind::Video) else {
-            return;
-        };
-        let layers = &inbound.layers;
-        if self.chosen_from == Some(layers.version) {
-            return;
+    /// What it asks for of its client's network; `None` if that is no video.
+    pub(super) fn demand(&self, publication: &Publication, now: Instant) -> Option<Demand> {
+        let inbound = publication.track(MediaKind::Video)?;
+        if !self.wanted.video || self.video().is_none() {
+            return None;
         }
-        self.chosen_from = Some(layers.version);
+        let layers = &inbound.layers;
+        let priority = match (self.screen, publication.speaks) {
+            (true, _) => Priority::Screen,
+            (false, true) => Priority::Speaker,
+            (false, false) => Priority::Other,
+        };
         let wanted = layers.choose(&self.wanted).unwrap_or_default();
-        let limit = self.downlink.estimator.limit();
-        let audio = self.wanted.audio;
-        let allocation = self.allocator.allocate(layers, wanted, limit, audio, now);
-        // Who gets the least video in any case has nothing to find out before it fits.
-        let of_use = self.wanted.audio_fallback || allocation.fit != Some(Fit::Short);
-        let missing = allocation.missing.filter(|_| self.wanted.video && of_use);
-        if self.wanted.video
-            && self.wanted.audio_fallback
-            && let Some(fit) = allocation.fit
+        let may_stop = self.wanted.audio_fallback;
+        let key = (self.id, priority);
+        Some(Demand::new(key, layers, wanted, may_stop, &self.given, now))
+    }
+
+    /// Bits per second to be set aside for its sound.
+    pub(super) fn sound(&self) -> f64 {
+        if !self.wanted.audio || self.track(MediaKind::Audio).is_none() {
+            return 0.0;
+        }
+        let rate = self.sound.rate;
+        rate.map_or(AUDIO.1, |rate| {
+            (rate * AUDIO_MARGIN).clamp(AUDIO.0, AUDIO.1)
+        })
+    }
+
+    /// Takes what it was given.
+    pub(super) fn take(&mut self, demand: &Demand, now: Instant) {
+        self.given.settle(demand, now);
+        if self.wanted.audio_fallback
+            && let Some(fit) = demand.fit
         {
             let held = self.fallback.holds();
             self.news = self.fallback.update(fit, now).or(self.news);
@@ -170,46 +194,84 @@ impl Subscription {
                 self.apply();
             }
         }
-        self.downlink.estimator.want(missing, now);
         let manner = Manner {
             thin: self.wanted.restrict_frame_rate,
-            hurry: allocation.missing.is_some(),
+            hurry: demand.is_short(),
         };
         for track in &mut self.tracks {
             if track.config.kind == MediaKind::Video {
-                track.selector.choose(allocation.choice, manner);
+                track.selector.choose(demand.choice(), manner);
             }
         }
     }
 
-    /// The layers, as bits, that a key frame is awaited of.
-    pub(super) fn awaited(&self) -> u8 {
-        let video = |track: &&OutboundTrack| track.config.kind == MediaKind::Video;
-        let mut video = self.tracks.iter().filter(video);
-        video.next().map_or(0, |track| track.selector.awaited())
+    fn track(&self, kind: MediaKind) -> Option<&OutboundTrack> {
+        self.tracks.iter().find(|track| track.config.kind == kind)
     }
 
-    /// Forwards one turn's packets of the publisher.
+    fn video(&self) -> Option<&OutboundTrack> {
+        self.track(MediaKind::Video)
+    }
+
+    /// Whether video leaves, with retransmissions that can be padding.
+    pub(super) fn can_pad(&self) -> bool {
+        let fits =
+            |video: &OutboundTrack| video.selector.is_on() && video.config.rtx_ssrc.is_some();
+        self.video().is_some_and(fits)
+    }
+
+    /// The layers, as bits, that a key frame is awaited of.
+    pub(super) fn awaited(&self) -> u8 {
+        self.video().map_or(0, |track| track.selector.awaited())
+    }
+
+    /// The layers, as bits, that a video track with this SSRC sends.
+    pub(super) fn video_layers(&self, ssrc: u32) -> u8 {
+        let fits = |track: &&OutboundTrack| track.config.ssrc == ssrc && track.selector.is_on();
+        let video = self.video().filter(fits);
+        video.map_or(0, |track| track.selector.layers())
+    }
+
+    /// The track that sends under an SSRC.
+    pub(super) fn by_ssrc(&mut self, ssrc: u32) -> Option<&mut OutboundTrack> {
+        let mut tracks = self.tracks.iter_mut();
+        tracks.find(|track| track.config.ssrc == ssrc)
+    }
+
+    pub(super) fn has_ssrc(&self, ssrc: u32) -> bool {
+        self.tracks.iter().any(|track| track.config.ssrc == ssrc)
+    }
+
+    /// Its statistics.
+    pub(super) fn stats(&self) -> impl Iterator<Item = OutboundRtp> {
+        self.tracks.iter().map(OutboundTrack::describe)
+    }
+
+    /// How many of a publisher's layers, the lowest first, are of use to it.
+    pub(super) fn layers_of_use(&self, inbound: &InboundTrack) -> usize {
+        if !self.wanted.video || self.video().is_none() {
+            return 0;
+        }
+        let all = inbound.config.simulcast.layers();
+        inbound.layers.of_use(&self.wanted, all)
+    }
+
+    /// Forwards one turn's packets of the publisher; over `shared`, if it has no leg of its own.
     pub(super) fn forward(
         &mut self,
         publication: &Publication,
+        shared: Option<&mut SendLeg>,
         received: &ReceiveSlab,
         scratch: &mut Vec<u8>,
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        self.choose(publication, at.now);
-        outcome.fallback = self.news.take();
-        let Some((to, sealer)) = self.transport.outgoing() else {
+        let Some(leg) = self.own.as_mut().or(shared) else {
             return outcome;
         };
-        let mut way = Way {
-            to,
-            sealer,
-            downlink: &mut self.downlink,
-            scratch,
-            outlet,
+        let Some(mut way) = leg.way(scratch, outlet) else {
+            return outcome;
         };
         for Pending {
             slot,
@@ -233,112 +295,21 @@ impl Subscription {
         outcome
     }
 
-    /// Takes a datagram of RTCP; answers NACKs at once. `packets` in the outcome are resends.
-    pub(super) fn receive_rtcp(
-        &mut self,
-        datagram: &mut [u8],
-        publication: Option<&Publication>,
-        scratch: &mut [Vec<u8>; 2],
-        at: &Moment,
-        outlet: &mut Outlet<'_>,
-    ) -> Result<Outcome, Refused> {
-        let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
-        let len = srtp
-            .opener
-            .open_rtcp(datagram)
-            .map_err(|_| Refused::Media)?;
-        let mut outcome = Outcome::default();
-        for packet in Compound::new(&datagram[..len]) {
-            match packet {
-                Rtcp::Pli { media_ssrc } => {
-                    outlet.traffic.plis_received += 1;
-                    self.tally(media_ssrc, |tally| tally.pli_count += 1);
-                    outcome.keyframes |= self.video_layers(media_ssrc);
-                }
-                Rtcp::Fir(fir) => {
-                    outlet.traffic.plis_received += 1;
-                    for ssrc in fir {
-                        self.tally(ssrc, |tally| tally.fir_count += 1);
-                        outcome.keyframes |= self.video_layers(ssrc);
-                    }
-                }
-                Rtcp::Nack(nack) => {
-                    outlet.traffic.nacks_received += 1;
-                    self.tally(nack.media_ssrc, |tally| tally.nack_count += 1);
-                    if let Some(publication) = publication {
-                        outcome.packets += self.resend(&nack, publication, scratch, at, outlet);
-                    }
-                }
-                Rtcp::ReceiverReport { blocks } | Rtcp::SenderReport { blocks, .. } => {
-                    for block in blocks {
-                        let mut tracks = self.tracks.iter_mut();
-                        if let Some(track) = tracks.find(|t| t.config.ssrc == block.ssrc) {
-                            let rtt = round_trip(&block, at.epoch, at.now);
-                            outlet.traffic.reports += 1;
-                            outlet.traffic.reported_loss += u64::from(block.fraction_lost);
-                            if let Some(rtt) = rtt {
-                                outlet.traffic.round_trip.observe(rtt);
-                            }
-                            track.reported(&block, rtt);
-                            self.downlink.report(&block, rtt, at.now);
-                            self.chosen_from = None;
-                        }
-                    }
-                }
-                Rtcp::TransportFeedback(feedback) => {
-                    self.downlink.estimator.feedback(&feedback, at.now);
-                    self.chosen_from = None;
-                }
-                Rtcp::Remb { bitrate } => {
-                    self.downlink.estimator.remb(bitrate);
-                    self.chosen_from = None;
-                }
-            }
-        }
-        Ok(outcome)
-    }
-
-    fn tally(&mut self, ssrc: u32, count: impl FnOnce(&mut OutboundTally)) {
-        let mut tracks = self.tracks.iter_mut();
-        if let Some(track) = tracks.find(|track| track.config.ssrc == ssrc) {
-            count(&mut track.tally);
-        }
-    }
-
-    /// Its statistics.
-    pub(super) fn stats(&self, leg: Leg) -> LegStats {
-        LegStats {
-            leg,
-            inbound: Vec::new(),
-            outbound: self.tracks.iter().map(OutboundTrack::describe).collect(),
-            available_outgoing_bitrate: self.downlink.estimator.limit(),
-        }
-    }
-
-    /// The layers, as bits, that a video track with this SSRC sends.
-    fn video_layers(&self, ssrc: u32) -> u8 {
-        let fits = |track: &&OutboundTrack| {
-            track.config.kind == MediaKind::Video
-                && track.config.ssrc == ssrc
-                && track.selector.is_on()
-        };
-        self.tracks
-            .iter()
-            .find(fits)
-            .map_or(0, |t| t.selector.layers())
-    }
-
     /// Sends what a NACK asks for and is still there; returns how many packets.
-    fn resend(
+    pub(super) fn resend(
         &mut self,
         nack: &Nack<'_>,
         publication: &Publication,
+        shared: Option<&mut SendLeg>,
         [rtx, changed]: &mut [Vec<u8>; 2],
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> u64 {
-        let rtt = self.downlink.rtt();
-        let (Some(to), Some(srtp)) = (self.transport.path(), self.transport.srtp.as_mut()) else {
+        let Some(leg) = self.own.as_mut().or(shared) else {
+            return 0;
+        };
+        let (rtt, may_reseal) = (leg.downlink.rtt(), leg.transport.may_reseal());
+        let Some(mut way) = leg.way(changed, outlet) else {
             return 0;
         };
         let mut tracks = self.tracks.iter_mut();
@@ -348,14 +319,7 @@ impl Subscription {
         let Some(inbound) = publication.track(track.config.kind) else {
             return 0;
         };
-        let (may_reseal, map) = (srtp.may_reseal, &inbound.config.extensions);
-        let mut way = Way {
-            to,
-            sealer: &mut srtp.sealer,
-            downlink: &mut self.downlink,
-            scratch: changed,
-            outlet,
-        };
+        let map = &inbound.config.extensions;
         let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
             let Some(original) = track.selector.rewriter.original(*number) else {
                 return false;
@@ -376,43 +340,36 @@ impl Subscription {
         sent.count() as u64
     }
 
-    /// Sends packets again to find out how much the network carries, if that is due.
-    fn probe(
+    /// Sends about `due` bytes again, to find out how much the network carries.
+    pub(super) fn pad(
         &mut self,
-        publication: Option<&Publication>,
+        mut due: usize,
+        publication: &Publication,
+        shared: Option<&mut SendLeg>,
         [rtx, changed]: &mut [Vec<u8>; 2],
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) {
-        let mut due = self.downlink.estimator.padding(at.now);
-        self.chosen_from = None;
-        let (Some(to), Some(srtp)) = (self.transport.path(), self.transport.srtp.as_mut()) else {
+        let leg = self.own.as_mut().or(shared);
+        let Some(mut way) = leg.and_then(|leg| leg.way(changed, outlet)) else {
             return;
         };
         let mut tracks = self.tracks.iter_mut();
         let Some(track) = tracks.find(|t| t.config.kind == MediaKind::Video) else {
             return;
         };
-        let Some(inbound) = publication.and_then(|p| p.track(MediaKind::Video)) else {
+        let Some(inbound) = publication.track(MediaKind::Video) else {
             return;
-        };
-        let mut way = Way {
-            to,
-            sealer: &mut srtp.sealer,
-            downlink: &mut self.downlink,
-            scratch: changed,
-            outlet,
         };
         for back in 0..MAX_PADDING {
             if due == 0 {
                 return;
             }
-            let recent = track
-                .selector
-                .rewriter
-                .recent(back)
-                .filter(|_| track.selector.is_on());
-            let Some(original) = recent else { break };
+            let selector = &track.selector;
+            let recent = selector.rewriter.recent(back);
+            let Some(original) = recent.filter(|_| selector.is_on()) else {
+                break;
+            };
             let stream = inbound.stream(original.source);
             let bytes = stream.and_then(|stream| stream.cache.get(original.sequence));
             if let Some(bytes) = bytes
@@ -429,30 +386,16 @@ impl Subscription {
         }
     }
 
-    /// Does what is due: probing packets, and sender reports, which are built in `scratch`.
-    pub(super) fn drive(
+    /// Appends sender reports of its tracks, and measures its sound by the way.
+    pub(super) fn push_reports(
         &mut self,
-        publication: Option<&Publication>,
+        publication: &Publication,
         at: &Moment,
-        scratch: &mut [Vec<u8>; 2],
-        outlet: &mut Outlet<'_>,
+        out: &mut Vec<u8>,
     ) {
-        let probing = self.downlink.estimator.poll_timeout();
-        if probing.is_some_and(|due| due <= at.now) {
-            self.probe(publication, scratch, at, outlet);
-        }
-        let out = &mut scratch[0];
-        let Some((to, sealer)) = self.transport.outgoing() else {
-            return;
-        };
-        if self.report_at > at.now {
-            return;
-        }
-        self.report_at = at.now + REPORT_INTERVAL;
-        let Some(publication) = publication else {
-            return;
-        };
-        out.clear();
+        let sound = self.track(MediaKind::Audio);
+        let sent = sound.map(|track| (track.tally.packets_sent, track.tally.bytes_sent));
+        self.sound.measure(sent.unwrap_or_default(), at.now);
         let cname = Leg::Publisher(self.publication).to_string();
         for track in self.tracks.iter().filter(|track| track.selector.is_on()) {
             if let Some(info) = sender_info(track, publication, at) {
@@ -460,22 +403,29 @@ impl Subscription {
                 push_cname(out, &[track.config.ssrc], &cname);
             }
         }
-        outlet.rtcp(out, sealer, to);
-    }
-
-    /// When [`Self::drive`] has something to do, or the leg is to be given up.
-    pub(super) fn poll_timeout(&self) -> Instant {
-        let consent = self.transport.consent_until();
-        if self.transport.path().is_none() || self.transport.srtp.is_none() {
-            return consent;
-        }
-        let next = consent.min(self.report_at);
-        let probing = self.downlink.estimator.poll_timeout();
-        probing.map_or(next, |at| next.min(at))
     }
 }
 
-fn new_track(config: super::command::OutboundTrackConfig, entropy: &mut Entropy) -> OutboundTrack {
+impl Sound {
+    /// Takes how many packets and payload bytes have left by now.
+    fn measure(&mut self, sent: (u64, u64), now: Instant) {
+        let before = std::mem::replace(&mut self.sent, sent);
+        let Some(since) = self.since.replace(now) else {
+            return;
+        };
+        let passed = now.saturating_duration_since(since).as_secs_f64();
+        let packets = sent.0.saturating_sub(before.0);
+        let bytes = sent.1.saturating_sub(before.1) + packets * AUDIO_OVERHEAD;
+        let rate = bytes as f64 * 8.0 / passed.max(0.1);
+        // It is believed to fall more slowly than to rise.
+        self.rate = Some(match self.rate {
+            Some(known) if known > rate => known * 0.9 + rate * 0.1,
+            _ => rate,
+        });
+    }
+}
+
+fn new_track(config: OutboundTrackConfig, entropy: &mut Entropy) -> OutboundTrack {
     let mut start = || u64::from(entropy.below(1 << 15));
     OutboundTrack::new(config, start(), start())
 }

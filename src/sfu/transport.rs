@@ -53,7 +53,7 @@ pub(super) struct Srtp {
     pub(super) sealer: Sealer,
     /// Whether resending a packet under its old number with another header is safe. It is not
     /// with GCM: two tags under one nonce give the key of the tags away (RFC 7714, 10.1).
-    pub(super) may_reseal: bool,
+    may_reseal: bool,
 }
 
 impl std::fmt::Debug for Srtp {
@@ -98,6 +98,11 @@ impl Transport {
     /// Where to send media, and what seals it.
     pub(super) fn outgoing(&mut self) -> Option<(Path, &mut Sealer)> {
         Some((self.selected?, &mut self.srtp.as_mut()?.sealer))
+    }
+
+    /// Whether resending a packet under its old number with another header is safe.
+    pub(super) fn may_reseal(&self) -> bool {
+        self.srtp.as_ref().is_some_and(|srtp| srtp.may_reseal)
     }
 
     /// The paths on which checks came.

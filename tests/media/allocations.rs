@@ -93,6 +93,7 @@ fn a_packet_for_a_mirror_allocates_nothing_at_either_worker() {
     let (id, to) = (PublicationId(1), WorkerId::new(1).unwrap());
     let config = MirrorConfig {
         id,
+        group: parlor::sfu::GroupId(1),
         origin: WorkerId::default(),
         tracks: publication(id, publisher.transport()).tracks,
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::peer::{Peer, TICK};
 use crate::sfu::Sfu;
 use crate::simnet::{Link, SimNet};
-use parlor::sfu::{Event, Leg, PublicationId, Request, SubscriptionId, Terms, Wanted};
+use parlor::sfu::{ClientId, Event, Leg, PublicationId, Request, SubscriptionId, Terms, Wanted};
 
 const PUBLICATION: PublicationId = PublicationId(1);
 const SUBSCRIPTION: SubscriptionId = SubscriptionId(2);
@@ -61,7 +61,10 @@ impl Call {
     fn subscribe(&mut self) {
         let request = Request::Subscribe {
             subscription: SUBSCRIPTION,
+            client: ClientId(1),
+            shared: false,
             publication: PUBLICATION,
+            screen: false,
             wanted: Wanted::default(),
         };
         let Event::Offer { sdp, .. } = self.ask(request) else {

@@ -115,8 +115,9 @@ impl Line {
             }
             self.carry();
             let events = self.world.events().into_iter();
-            self.told.extend(events.map(|event| match event {
-                EngineEvent::Fallback(SubscriptionId(1), state) => state,
+            self.told.extend(events.filter_map(|event| match event {
+                EngineEvent::Fallback(SubscriptionId(1), state) => Some(state),
+                EngineEvent::Speaker(..) => None,
                 other => panic!("unexpected {other:?}"),
             }));
             if self.elapsed_ms.is_multiple_of(50) {

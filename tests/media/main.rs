@@ -5,6 +5,7 @@
 
 mod allocations;
 mod call;
+mod crowd;
 mod downlink;
 mod forward;
 mod hostile;
@@ -14,6 +15,7 @@ mod pipe;
 mod repair;
 mod scalable;
 mod sfu;
+mod shared;
 mod simnet;
 mod simulcast;
 mod tap;

@@ -10,7 +10,7 @@ use parlor::sfu::handshake::HandshakeInput;
 use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Leg, PublicationId, SubscriptionId, Wanted};
 
-use crate::simulcast::{Camera, read, start_in};
+use crate::simulcast::{Camera, read};
 use crate::world::*;
 
 const PUBLICATION: PublicationId = PublicationId(1);
@@ -57,6 +57,7 @@ impl Call {
         let tracks = publication(PUBLICATION, publisher.transport()).tracks;
         let mirror = MirrorConfig {
             id: PUBLICATION,
+            group: parlor::sfu::GroupId(1),
             origin: worker(0),
             tracks,
         };
@@ -297,7 +298,7 @@ fn a_leg_elsewhere_cannot_take_the_address_of_one_that_is_alive() {
 /// A camera of three layers at the first worker, and a subscriber of it at the second.
 fn layered() -> ([World; 2], Camera, Peer) {
     let mut worlds = World::pair();
-    let camera = start_in(&mut worlds[0], true);
+    let camera = Camera::join(&mut worlds[0], 1, 1, true);
     let mirror = MirrorConfig {
         id: PUBLICATION,
         origin: worker(0),

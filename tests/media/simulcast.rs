@@ -48,39 +48,40 @@ pub struct Shown {
 
 pub fn start(by_rid: bool) -> (World, Camera) {
     let mut world = World::new();
-    let camera = start_in(&mut world, by_rid);
+    let camera = Camera::join(&mut world, 1, 1, by_rid);
     (world, camera)
 }
 
-pub fn start_in(world: &mut World, by_rid: bool) -> Camera {
-    let peer = Peer::new(Leg::Publisher(PublicationId(1)), 1, CM);
-    let mut config = publication(PublicationId(1), peer.transport());
-    let video = &mut config.tracks[1];
-    video.ssrcs = Vec::new();
-    video.rtx_ssrcs = Vec::new();
-    video.simulcast = if by_rid {
-        video.extensions.rid = Some(6);
-        video.extensions.repaired_rid = Some(7);
-        Simulcast::Rids(["q", "h", "f"].map(str::to_owned).to_vec())
-    } else {
-        video.ssrcs = SSRCS.to_vec();
-        Simulcast::Ssrcs(SSRCS.to_vec())
-    };
-    world.command(Command::AddPublication(Box::new(config.clone())));
-    world.connect(&peer);
-    Camera {
-        peer,
-        config,
-        by_rid,
-        frames: 0,
-        next: [100, 40_000, 65_500],
-        key: [true; 3],
-        on: [true; 3],
-        packets: [1; 3],
-    }
-}
-
 impl Camera {
+    /// A publisher that is added, checked and keyed.
+    pub fn join(world: &mut World, id: u64, port: u16, by_rid: bool) -> Self {
+        let peer = Peer::new(Leg::Publisher(PublicationId(id)), port, CM);
+        let mut config = publication(PublicationId(id), peer.transport());
+        let video = &mut config.tracks[1];
+        video.ssrcs = Vec::new();
+        video.rtx_ssrcs = Vec::new();
+        video.simulcast = if by_rid {
+            video.extensions.rid = Some(6);
+            video.extensions.repaired_rid = Some(7);
+            Simulcast::Rids(["q", "h", "f"].map(str::to_owned).to_vec())
+        } else {
+            video.ssrcs = SSRCS.to_vec();
+            Simulcast::Ssrcs(SSRCS.to_vec())
+        };
+        world.command(Command::AddPublication(Box::new(config.clone())));
+        world.connect(&peer);
+        Self {
+            peer,
+            config,
+            by_rid,
+            frames: 0,
+            next: [100, 40_000, 65_500],
+            key: [true; 3],
+            on: [true; 3],
+            packets: [1; 3],
+        }
+    }
+
     /// Each layer's timestamps begin somewhere else.
     fn timestamp(&self, layer: usize) -> u32 {
         (layer as u32 * 0x5555_5555).wrapping_add(self.frames * 3_000)

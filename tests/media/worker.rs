@@ -174,6 +174,7 @@ async fn two_workers_share_a_port_and_a_publication() {
     let tracks = publication(PublicationId(1), publisher.transport()).tracks;
     let mirror = MirrorConfig {
         id: PublicationId(1),
+        group: parlor::sfu::GroupId(1),
         origin: WorkerId::default(),
         tracks,
     };

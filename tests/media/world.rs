@@ -17,7 +17,7 @@ use parlor::sfu::engine::Engine;
 use parlor::sfu::handshake::{HandshakeOutput, SrtpKeys};
 use parlor::sfu::path::{Path, Via};
 use parlor::sfu::worker::WorkerId;
-use parlor::sfu::{Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
+use parlor::sfu::{ClientId, GroupId, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
 use parlor::srtp::mac::MacQueue;
 use parlor::srtp::{MasterKey, Opener, Profile, Sealer};
 use ring::hmac;
@@ -177,14 +177,15 @@ impl Peer {
 
     /// A packet of audio.
     pub fn audio(&mut self, index: u64) -> Vec<u8> {
+        self.sound(index, 0x85)
+    }
+
+    /// A packet of audio with its level (RFC 6464).
+    pub fn sound(&mut self, index: u64, level: u8) -> Vec<u8> {
         let timestamp = (index as u32).wrapping_mul(960);
-        self.rtp(
-            (AUDIO_SSRC, OPUS),
-            index,
-            timestamp,
-            &[(1, &[0x85])],
-            b"opus payload",
-        )
+        let elements: [Element<'_>; 1] = [(1, &[level])];
+        let kind = (AUDIO_SSRC, OPUS);
+        self.rtp(kind, index, timestamp, &elements, b"opus payload")
     }
 
     /// Sealed RTCP.
@@ -366,6 +367,7 @@ pub fn publication(id: PublicationId, transport: TransportConfig) -> Publication
     };
     PublicationConfig {
         id,
+        group: GroupId(1),
         transport,
         tracks: vec![
             InboundTrackConfig {
@@ -417,7 +419,10 @@ pub fn subscription(
     let ssrc = out_ssrc(id.0);
     SubscriptionConfig {
         id,
+        client: ClientId(id.0),
+        shared: false,
         publication,
+        screen: false,
         transport,
         wanted: Wanted::default(),
         tracks: vec![
@@ -438,6 +443,20 @@ pub fn subscription(
                 extensions,
             },
         ],
+    }
+}
+
+/// A subscription that goes over its client's shared leg.
+pub fn shared_subscription(
+    client: ClientId,
+    id: u64,
+    publication: u64,
+    transport: TransportConfig,
+) -> SubscriptionConfig {
+    SubscriptionConfig {
+        client,
+        shared: true,
+        ..subscription(SubscriptionId(id), PublicationId(publication), transport)
     }
 }
 

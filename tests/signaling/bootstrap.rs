@@ -31,6 +31,7 @@ async fn session_info_has_every_field_that_the_client_insists_on() {
         assert_eq!(info["properties"]["reconnection"], true);
         assert_eq!(info["properties"]["renegotiation"], true);
         assert_eq!(info["properties"]["streamSimulcastRidEnabled"], true);
+        assert_eq!(info["properties"]["singlePeerConnection"], true);
     }
     server.shutdown().await;
 }

@@ -9,6 +9,7 @@ mod extension;
 mod numbers;
 mod outgoing;
 mod publisher;
+mod shared;
 mod subscriber;
 mod transport;
 
@@ -18,10 +19,13 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 
 use self::publisher::{Agreement, Publication};
-use self::subscriber::{Adapted, Subscription};
+use self::shared::Shared;
+use self::subscriber::{Adapted, Order, Subscription};
 use super::command::{Command, EngineEvent, LocalEndpoint};
 use super::worker::WorkerId;
-use super::{CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Terms, Wanted};
+use super::{
+    ClientId, CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Terms, Wanted,
+};
 use crate::entropy::Entropy;
 
 /// Turns requests of the hub into session descriptions for clients and commands for the engine.
@@ -30,7 +34,11 @@ pub struct Negotiator {
     local: LocalEndpoint,
     entropy: Entropy,
     publications: HashMap<PublicationId, Publication>,
+    /// Those with a peer connection of their own.
     subscriptions: HashMap<SubscriptionId, Subscription>,
+    shared: HashMap<ClientId, Shared>,
+    /// Whose peer connection the others are on.
+    sharing: HashMap<SubscriptionId, ClientId>,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
 }
@@ -43,6 +51,8 @@ impl Negotiator {
             entropy,
             publications: HashMap::new(),
             subscriptions: HashMap::new(),
+            shared: HashMap::new(),
+            sharing: HashMap::new(),
             commands: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -64,9 +74,19 @@ impl Negotiator {
             } => self.publisher_offer(publication, &sdp, &terms),
             Request::Subscribe {
                 subscription,
+                client,
+                shared,
                 publication,
+                screen,
                 wanted,
-            } => self.subscribe(subscription, publication, wanted),
+            } => self.subscribe(Order {
+                id: subscription,
+                client,
+                shared,
+                publication,
+                screen,
+                wanted,
+            }),
             Request::SubscriberAnswer { subscription, sdp } => {
                 self.subscriber_answer(subscription, &sdp);
             }
@@ -85,17 +105,27 @@ impl Negotiator {
     /// Takes note of what happened in the engine; about a leg that is gone already, nothing.
     pub fn handle_engine_event(&mut self, event: EngineEvent) {
         match event {
+            EngineEvent::Connected(Leg::Shared(client)) => self.shared_connected(client),
+            EngineEvent::Closed(Leg::Shared(client), reason) => {
+                self.shared_closed(client, reason);
+            }
             EngineEvent::Connected(leg) => {
                 if self.knows(leg) {
                     self.events.push_back(Event::Connected { leg });
                 }
             }
             EngineEvent::Fallback(subscription, state) => {
-                if self.subscriptions.contains_key(&subscription) {
+                if self.knows(Leg::Subscriber(subscription)) {
                     self.events.push_back(Event::Fallback {
                         subscription,
                         state,
                     });
+                }
+            }
+            EngineEvent::Speaker(group, publication) => {
+                let known = |id| self.knows(Leg::Publisher(id));
+                if publication.is_none_or(known) {
+                    self.events.push_back(Event::Speaker { group, publication });
                 }
             }
             EngineEvent::Layers(id, layers) => {
@@ -109,6 +139,7 @@ impl Negotiator {
             EngineEvent::Stats(_) => {}
             EngineEvent::Closed(leg, reason) => {
                 if self.knows(leg) {
+                    self.unshare(leg);
                     self.drop_leg(leg);
                     self.events.push_back(Event::Closed { leg, reason });
                 }
@@ -166,6 +197,7 @@ impl Negotiator {
         for id in concerned {
             self.adapt(id);
         }
+        self.adapt_shared(publication);
     }
 
     fn adapt(&mut self, id: SubscriptionId) {
@@ -175,7 +207,7 @@ impl Negotiator {
         let Some(source) = self.publications.get(&subscription.publication()) else {
             return;
         };
-        match subscription.adapt(id, source.tracks(), &self.local, &mut self.entropy) {
+        match subscription.adapt(source.tracks(), &self.local, &mut self.entropy) {
             Adapted::Unchanged => {}
             Adapted::Renumbered(config) => {
                 let command = Command::AddSubscription(Box::new(config));
@@ -188,17 +220,15 @@ impl Negotiator {
         }
     }
 
-    fn subscribe(&mut self, id: SubscriptionId, publication: PublicationId, wanted: Wanted) {
-        let Some(source) = self.publications.get(&publication) else {
+    fn subscribe(&mut self, order: Order) {
+        let id = order.id;
+        let Some(source) = self.publications.get(&order.publication) else {
             return self.close(Leg::Subscriber(id), CloseReason::Unknown);
         };
-        match Subscription::create(
-            publication,
-            source.tracks(),
-            wanted,
-            &self.local,
-            &mut self.entropy,
-        ) {
+        if order.shared {
+            return self.share(order);
+        }
+        match Subscription::create(order, source.tracks(), &self.local, &mut self.entropy) {
             Ok((subscription, sdp)) => {
                 self.subscriptions.insert(id, subscription);
                 self.events.push_back(Event::Offer {
@@ -212,13 +242,16 @@ impl Negotiator {
 
     /// An answer to a subscription that ended meanwhile, or a second answer, is not an error.
     fn subscriber_answer(&mut self, id: SubscriptionId, sdp: &str) {
+        if let Some(&client) = self.sharing.get(&id) {
+            return self.shared_answer(client, id, sdp);
+        }
         let Some(subscription) = self.subscriptions.get_mut(&id) else {
             return;
         };
         if !subscription.awaits_answer() {
             return;
         }
-        match subscription.take_answer(id, sdp) {
+        match subscription.take_answer(sdp) {
             Ok(config) => {
                 let unfinished = subscription.is_unfinished();
                 let command = Command::AddSubscription(Box::new(config));
@@ -232,6 +265,9 @@ impl Negotiator {
     }
 
     fn subscriber_offer(&mut self, id: SubscriptionId, sdp: &str) {
+        if let Some(&client) = self.sharing.get(&id) {
+            return self.shared_offer(client, id, sdp);
+        }
         let leg = Leg::Subscriber(id);
         let answered = match self.subscriptions.get_mut(&id) {
             Some(subscription) if subscription.is_answered() => {
@@ -252,14 +288,21 @@ impl Negotiator {
 
     /// Before the answer, the engine does not know the subscription: then it begins with `wanted`.
     fn update(&mut self, subscription: SubscriptionId, wanted: Wanted) {
-        if let Some(known) = self.subscriptions.get_mut(&subscription) {
-            known.want(wanted);
-            if known.is_answered() {
-                self.commands.push_back(Command::Update {
-                    subscription,
-                    wanted,
-                });
+        let is_answered = match self.sharing.get(&subscription) {
+            Some(&client) => self.want_shared(client, subscription, wanted),
+            None => {
+                let known = self.subscriptions.get_mut(&subscription);
+                known.is_some_and(|known| {
+                    known.want(wanted);
+                    known.is_answered()
+                })
             }
+        };
+        if is_answered {
+            self.commands.push_back(Command::Update {
+                subscription,
+                wanted,
+            });
         }
     }
 
@@ -271,7 +314,9 @@ impl Negotiator {
 
     /// Ends a leg without an event.
     fn forget(&mut self, leg: Leg) {
-        if self.drop_leg(leg) {
+        let shared = matches!(leg, Leg::Subscriber(id) if self.sharing.contains_key(&id));
+        self.unshare(leg);
+        if self.drop_leg(leg) || shared {
             self.commands.push_back(Command::Remove(leg));
         }
     }
@@ -290,13 +335,17 @@ impl Negotiator {
                 .subscriptions
                 .remove(&id)
                 .is_some_and(|subscription| subscription.is_answered()),
+            Leg::Shared(_) => false,
         }
     }
 
     fn knows(&self, leg: Leg) -> bool {
         match leg {
             Leg::Publisher(id) => self.publications.contains_key(&id),
-            Leg::Subscriber(id) => self.subscriptions.contains_key(&id),
+            Leg::Subscriber(id) => {
+                self.subscriptions.contains_key(&id) || self.sharing.contains_key(&id)
+            }
+            Leg::Shared(client) => self.shared.contains_key(&client),
         }
     }
 }

@@ -14,12 +14,21 @@ pub(super) struct Numbers {
     payload_types: std::iter::Chain<std::ops::RangeInclusive<u8>, std::ops::RangeInclusive<u8>>,
     ssrcs: Vec<u32>,
     mids: u32,
-    /// Canonical name and stream id.
-    pub(super) stream: String,
+    style: MidStyle,
+}
+
+/// What mids look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MidStyle {
+    /// `0`, `1` and so on.
+    Plain,
+    /// `0a`, `1v` and so on: the official client tells audio from video by them where all of its
+    /// subscriptions share a peer connection (`protocol/signaling.md`, 13.9).
+    Typed,
 }
 
 impl Numbers {
-    pub(super) fn new(entropy: &mut Entropy) -> Self {
+    pub(super) fn new(style: MidStyle) -> Self {
         Self {
             known: Vec::new(),
             // The dynamic range first, then what RFC 3551 leaves unassigned; 64 to 95 would be
@@ -27,7 +36,7 @@ impl Numbers {
             payload_types: (96..=127).chain(35..=63),
             ssrcs: Vec::new(),
             mids: 0,
-            stream: entropy.uuid().to_string(),
+            style,
         }
     }
 
@@ -87,9 +96,14 @@ impl Numbers {
         }
     }
 
-    pub(super) fn mid(&mut self) -> String {
+    pub(super) fn mid(&mut self, kind: MediaKind) -> String {
+        let number = self.mids;
         self.mids += 1;
-        (self.mids - 1).to_string()
+        match (self.style, kind) {
+            (MidStyle::Plain, _) => number.to_string(),
+            (MidStyle::Typed, MediaKind::Audio) => format!("{number}a"),
+            (MidStyle::Typed, MediaKind::Video) => format!("{number}v"),
+        }
     }
 }
 

@@ -33,6 +33,8 @@ enum Standing {
         extensions: Vec<Extension>,
     },
     Refused,
+    /// Another one has taken its place. Its SSRC must not begin anew under the same key.
+    Retired,
 }
 
 /// The sections to offer for `tracks`, of which `before` were offered already: same lines, same
@@ -40,6 +42,7 @@ enum Standing {
 pub(super) fn plan(
     before: &[Outgoing],
     tracks: &[Track],
+    stream: &str,
     numbers: &mut Numbers,
     entropy: &mut Entropy,
 ) -> Vec<Outgoing> {
@@ -55,24 +58,54 @@ pub(super) fn plan(
             // Refused once, it is as good as the same again.
             Some(outgoing) if outgoing.is_refused() && outgoing.section.formats == formats => {}
             Some(outgoing) if outgoing.is_refused() => {
-                *outgoing = Outgoing::new(kind, formats, payload_types, numbers, entropy);
+                let formats = (formats, payload_types);
+                *outgoing = Outgoing::new(kind, formats, stream, numbers, entropy);
             }
             Some(outgoing) => outgoing.revise(formats, payload_types),
             None if payload_types.is_empty() => {}
-            None => planned.push(Outgoing::new(
-                kind,
-                formats,
-                payload_types,
-                numbers,
-                entropy,
-            )),
+            None => {
+                let formats = (formats, payload_types);
+                planned.push(Outgoing::new(kind, formats, stream, numbers, entropy));
+            }
         }
     }
     planned
 }
 
+/// The sections for `tracks` where none that was offered before may change, as on a shared peer
+/// connection: what the old ones cannot carry gets new ones.
+pub(super) fn extend(
+    before: &[Outgoing],
+    tracks: &[Track],
+    stream: &str,
+    numbers: &mut Numbers,
+    entropy: &mut Entropy,
+) -> Vec<Outgoing> {
+    let mut planned = before.to_vec();
+    for outgoing in &mut planned {
+        outgoing.live = false;
+    }
+    for track in tracks {
+        let kind = track.config.kind;
+        let (formats, payload_types) = numbers.formats(track);
+        if payload_types.is_empty() {
+            continue;
+        }
+        let mut known = planned.iter_mut().filter(|outgoing| outgoing.kind == kind);
+        if known.any(|outgoing| outgoing.keep(&formats, &payload_types)) {
+            continue;
+        }
+        for outgoing in planned.iter_mut().filter(|outgoing| outgoing.kind == kind) {
+            outgoing.standing = Standing::Retired;
+        }
+        let formats = (formats, payload_types);
+        planned.push(Outgoing::new(kind, formats, stream, numbers, entropy));
+    }
+    planned
+}
+
 /// What to write into an offer.
-pub(super) fn sections(outgoing: &[Outgoing]) -> Vec<Section> {
+pub(super) fn sections<'a>(outgoing: impl IntoIterator<Item = &'a Outgoing>) -> Vec<Section> {
     let offered = |outgoing: &Outgoing| match outgoing.is_refused() {
         true => Section {
             format_list: "0".to_owned(),
@@ -83,7 +116,7 @@ pub(super) fn sections(outgoing: &[Outgoing]) -> Vec<Section> {
             ..outgoing.section.clone()
         },
     };
-    outgoing.iter().map(offered).collect()
+    outgoing.into_iter().map(offered).collect()
 }
 
 pub(super) fn payload_types(outgoing: &[Outgoing]) -> Vec<PayloadTypeMap> {
@@ -94,22 +127,22 @@ pub(super) fn payload_types(outgoing: &[Outgoing]) -> Vec<PayloadTypeMap> {
 impl Outgoing {
     fn new(
         kind: MediaKind,
-        formats: Vec<Format>,
-        payload_types: Vec<PayloadTypeMap>,
+        (formats, payload_types): (Vec<Format>, Vec<PayloadTypeMap>),
+        stream: &str,
         numbers: &mut Numbers,
         entropy: &mut Entropy,
     ) -> Self {
         let video = kind == MediaKind::Video;
         let ssrc = numbers.ssrc(entropy);
         let rtx_ssrc = video.then(|| numbers.ssrc(entropy));
-        let stream = numbers.stream.clone();
+        let stream = stream.to_owned();
         let media = if video { "video" } else { "audio" };
         Self {
             kind,
             section: Section {
                 media: media.to_owned(),
                 protocol: "UDP/TLS/RTP/SAVPF".to_owned(),
-                mid: numbers.mid(),
+                mid: numbers.mid(kind),
                 direction: Direction::SendOnly,
                 rtcp_mux: true,
                 rtcp_rsize: true,
@@ -135,6 +168,24 @@ impl Outgoing {
         if self.live {
             self.section.formats = formats;
             self.payload_types = payload_types;
+        }
+    }
+
+    /// Goes on for a publisher's track with these formats, if it can; whether it does.
+    fn keep(&mut self, formats: &[Format], payload_types: &[PayloadTypeMap]) -> bool {
+        match &self.standing {
+            Standing::Offered | Standing::Retired => false,
+            // Refused once, it is as good as the same again.
+            Standing::Refused => self.section.formats == formats,
+            Standing::Agreed { formats, .. } => {
+                let carried = |map: &&PayloadTypeMap| formats.iter().any(|f| f.pt == map.outbound);
+                let carried: Vec<_> = payload_types.iter().filter(carried).copied().collect();
+                self.live = !carried.is_empty();
+                if self.live {
+                    self.payload_types = carried;
+                }
+                self.live
+            }
         }
     }
 
@@ -224,6 +275,16 @@ impl Outgoing {
             true => Direction::SendOnly,
             false => Direction::Inactive,
         }
+    }
+
+    /// Whether it waits for its first answer.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.standing, Standing::Offered)
+    }
+
+    /// Whether it is part of the peer connection.
+    pub(super) fn is_present(&self) -> bool {
+        !matches!(self.standing, Standing::Refused | Standing::Retired)
     }
 
     pub(super) fn is_agreed(&self) -> bool {

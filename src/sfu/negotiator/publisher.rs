@@ -10,11 +10,12 @@ use crate::sfu::command::{
 use crate::sfu::sdp::{
     Direction, Format, Rid, RidDirection, Section, SessionDescription, Setup, SsrcGroup,
 };
-use crate::sfu::{CloseReason, Leg, MediaKind, PublicationId, Terms};
+use crate::sfu::{CloseReason, GroupId, Leg, MediaKind, PublicationId, Terms};
 
 /// What was agreed with one publisher.
 #[derive(Debug)]
 pub(super) struct Publication {
+    group: GroupId,
     transport: Transport,
     tracks: Vec<Track>,
     /// How many simulcast layers are of use, the lowest first; `None`: all.
@@ -41,6 +42,7 @@ impl Publication {
             return Err(CloseReason::NothingInCommon);
         }
         let mut publication = Self {
+            group: agreement.group,
             transport: Transport::new(Local::new(endpoint.worker, entropy), agreement.remote),
             tracks: agreement.tracks,
             layers: None,
@@ -92,6 +94,7 @@ impl Publication {
     pub(super) fn config(&self, id: PublicationId) -> PublicationConfig {
         PublicationConfig {
             id,
+            group: self.group,
             transport: self.transport.config(),
             tracks: self.tracks.iter().map(|t| t.config.clone()).collect(),
         }
@@ -104,6 +107,7 @@ impl Publication {
 
 /// What an offer comes to: our answer without its transport, and the tracks to expect.
 pub(super) struct Agreement {
+    group: GroupId,
     remote: Remote,
     bundle: bool,
     sections: Vec<Section>,
@@ -137,6 +141,7 @@ impl Agreement {
             }
         }
         Ok(Self {
+            group: terms.group,
             remote: Remote::of(head)?,
             bundle: offer.bundle.contains(&head.mid),
             sections,

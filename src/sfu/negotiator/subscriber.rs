@@ -1,20 +1,54 @@
 //! Our offers to a subscriber, its answers, and its own offers when it restarts ICE.
 
-use super::numbers::Numbers;
+use super::numbers::{MidStyle, Numbers};
 use super::outgoing::{Outgoing, payload_types, plan, section, sections};
 use super::publisher::Track;
 use super::transport::{Local, Remote, Transport};
 use crate::entropy::Entropy;
-use crate::sfu::command::{IceCredentials, LocalEndpoint, SubscriptionConfig};
+use crate::sfu::command::{
+    IceCredentials, LocalEndpoint, OutboundTrackConfig, SubscriptionConfig, TransportConfig,
+};
 use crate::sfu::sdp::{SessionDescription, Setup};
-use crate::sfu::{CloseReason, PublicationId, SubscriptionId, Wanted};
+use crate::sfu::{ClientId, CloseReason, PublicationId, SubscriptionId, Wanted};
 
-/// What was offered to, or agreed with, one subscriber.
+/// What a subscription was asked for with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub(super) id: SubscriptionId,
+    pub(super) client: ClientId,
+    pub(super) shared: bool,
+    pub(super) publication: PublicationId,
+    pub(super) screen: bool,
+    pub(super) wanted: Wanted,
+}
+
+impl Order {
+    /// What the engine must know.
+    pub(super) fn config(
+        &self,
+        transport: TransportConfig,
+        tracks: Vec<OutboundTrackConfig>,
+    ) -> SubscriptionConfig {
+        SubscriptionConfig {
+            id: self.id,
+            client: self.client,
+            shared: self.shared,
+            publication: self.publication,
+            screen: self.screen,
+            transport,
+            wanted: self.wanted,
+            tracks,
+        }
+    }
+}
+
+/// What was offered to, or agreed with, one subscriber on a peer connection of its own.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    publication: PublicationId,
-    wanted: Wanted,
+    order: Order,
     state: State,
+    /// Canonical name and stream id.
+    stream: String,
     numbers: Numbers,
     /// One for each `m=` line, in order.
     outgoing: Vec<Outgoing>,
@@ -56,23 +90,23 @@ pub(super) enum Adapted {
 impl Subscription {
     /// Offers what a publication has.
     pub(super) fn create(
-        publication: PublicationId,
+        order: Order,
         tracks: &[Track],
-        wanted: Wanted,
         endpoint: &LocalEndpoint,
         entropy: &mut Entropy,
     ) -> Result<(Self, String), CloseReason> {
         let mut local = Local::new(endpoint.worker, entropy);
-        let mut numbers = Numbers::new(entropy);
-        let outgoing = plan(&[], tracks, &mut numbers, entropy);
+        let mut numbers = Numbers::new(MidStyle::Plain);
+        let stream = entropy.uuid().to_string();
+        let outgoing = plan(&[], tracks, &stream, &mut numbers, entropy);
         if outgoing.is_empty() {
             return Err(CloseReason::NothingInCommon);
         }
         let offer = local.describe(sections(&outgoing), true, Setup::ActPass, endpoint);
         let subscription = Self {
-            publication,
-            wanted,
+            order,
             state: State::Offered(local),
+            stream,
             numbers,
             outgoing,
             proposed: None,
@@ -85,7 +119,6 @@ impl Subscription {
     /// changes meanwhile waits for its answer.
     pub(super) fn adapt(
         &mut self,
-        id: SubscriptionId,
         tracks: &[Track],
         endpoint: &LocalEndpoint,
         entropy: &mut Entropy,
@@ -95,7 +128,8 @@ impl Subscription {
             return Adapted::Unchanged;
         }
         let next = std::mem::replace(&mut self.next, Next::Nothing);
-        let planned = plan(&self.outgoing, tracks, &mut self.numbers, entropy);
+        let numbers = &mut self.numbers;
+        let planned = plan(&self.outgoing, tracks, &self.stream, numbers, entropy);
         let State::Answered(transport) = &mut self.state else {
             return Adapted::Unchanged;
         };
@@ -104,7 +138,7 @@ impl Subscription {
         } else if sections(&planned) == sections(&self.outgoing) {
             let renumbered = payload_types(&planned) != payload_types(&self.outgoing);
             self.outgoing = planned;
-            return match self.config(id) {
+            return match self.config() {
                 Some(config) if renumbered => Adapted::Renumbered(config),
                 _ => Adapted::Unchanged,
             };
@@ -117,11 +151,7 @@ impl Subscription {
     }
 
     /// Takes the answer to our offer. What it refused, or left out, is not sent.
-    pub(super) fn take_answer(
-        &mut self,
-        id: SubscriptionId,
-        sdp: &str,
-    ) -> Result<SubscriptionConfig, CloseReason> {
+    pub(super) fn take_answer(&mut self, sdp: &str) -> Result<SubscriptionConfig, CloseReason> {
         let answer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
         if let Some(proposed) = self.proposed.take() {
             self.outgoing = proposed;
@@ -143,7 +173,7 @@ impl Subscription {
             }
             State::Answered(transport) => transport.agree(remote)?,
         }
-        self.config(id).ok_or(CloseReason::Unknown)
+        self.config().ok_or(CloseReason::Unknown)
     }
 
     /// Answers the subscriber's own offer (`protocol/signaling.md`, 13.7). Mids, payload types,
@@ -186,11 +216,11 @@ impl Subscription {
     }
 
     pub(super) fn want(&mut self, wanted: Wanted) {
-        self.wanted = wanted;
+        self.order.wanted = wanted;
     }
 
     pub(super) fn publication(&self) -> PublicationId {
-        self.publication
+        self.order.publication
     }
 
     /// Whether the engine has it.
@@ -208,16 +238,11 @@ impl Subscription {
         self.next != Next::Nothing
     }
 
-    fn config(&self, id: SubscriptionId) -> Option<SubscriptionConfig> {
+    fn config(&self) -> Option<SubscriptionConfig> {
         let State::Answered(transport) = &self.state else {
             return None;
         };
-        Some(SubscriptionConfig {
-            id,
-            publication: self.publication,
-            transport: transport.config(),
-            wanted: self.wanted,
-            tracks: self.outgoing.iter().filter_map(Outgoing::config).collect(),
-        })
+        let tracks = self.outgoing.iter().filter_map(Outgoing::config);
+        Some(self.order.config(transport.config(), tracks.collect()))
     }
 }

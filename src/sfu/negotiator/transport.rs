@@ -79,30 +79,57 @@ impl Local {
         setup: Setup,
         endpoint: &LocalEndpoint,
     ) -> String {
-        self.version += 1;
-        let sections: Vec<_> = sections
-            .into_iter()
-            .map(|section| match section.rejected {
-                true => section,
-                false => Section {
-                    ice_ufrag: self.ufrag.clone(),
-                    ice_pwd: self.pwd.clone(),
-                    fingerprint: Some(endpoint.fingerprint.clone()),
-                    setup: Some(setup),
-                    candidates: endpoint.candidates.clone(),
-                    ..section
-                },
-            })
-            .collect();
         let mids = sections.iter().filter(|s| bundle && !s.rejected);
+        let bundle = mids.map(|section| section.mid.clone()).collect();
+        self.write(sections, bundle, setup, endpoint).to_string()
+    }
+
+    /// Writes a description of some of the sections of a shared peer connection, of which all
+    /// that there are have these mids (`protocol/signaling.md`, 13.9). The client looks for the
+    /// transport above the sections.
+    pub(super) fn describe_part(
+        &mut self,
+        sections: Vec<Section>,
+        mids: Vec<String>,
+        setup: Setup,
+        endpoint: &LocalEndpoint,
+    ) -> String {
         let description = SessionDescription {
+            ice_ufrag: self.ufrag.clone(),
+            ice_pwd: self.pwd.clone(),
+            candidates: endpoint.candidates.clone(),
+            ..self.write(sections, mids, setup, endpoint)
+        };
+        description.to_string()
+    }
+
+    fn write(
+        &mut self,
+        sections: Vec<Section>,
+        bundle: Vec<String>,
+        setup: Setup,
+        endpoint: &LocalEndpoint,
+    ) -> SessionDescription {
+        self.version += 1;
+        let sections = sections.into_iter().map(|section| match section.rejected {
+            true => section,
+            false => Section {
+                ice_ufrag: self.ufrag.clone(),
+                ice_pwd: self.pwd.clone(),
+                fingerprint: Some(endpoint.fingerprint.clone()),
+                setup: Some(setup),
+                candidates: endpoint.candidates.clone(),
+                ..section
+            },
+        });
+        SessionDescription {
             id: self.session,
             version: self.version,
             ice_lite: true,
-            bundle: mids.map(|section| section.mid.clone()).collect(),
-            sections,
-        };
-        description.to_string()
+            bundle,
+            sections: sections.collect(),
+            ..SessionDescription::default()
+        }
     }
 }
 

@@ -24,6 +24,12 @@ pub struct SessionDescription {
     pub ice_lite: bool,
     /// Mids of the first `a=group:BUNDLE`.
     pub bundle: Vec<String>,
+    /// `a=ice-ufrag` for all sections, only written; empty: each has its own.
+    pub ice_ufrag: String,
+    /// `a=ice-pwd` for all sections, only written; empty: each has its own.
+    pub ice_pwd: String,
+    /// `a=candidate` above all sections, only written.
+    pub candidates: Vec<Candidate>,
     /// The `m=` sections.
     pub sections: Vec<Section>,
 }

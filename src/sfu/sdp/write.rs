@@ -22,6 +22,7 @@ impl fmt::Display for SessionDescription {
         if self.ice_lite {
             f.write_str("a=ice-lite\r\n")?;
         }
+        transport(f, &self.candidates, &self.ice_ufrag, &self.ice_pwd)?;
         self.sections.iter().try_for_each(|section| section.fmt(f))
     }
 }
@@ -69,18 +70,7 @@ impl Section {
     }
 
     fn transport(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, announced) in self.candidates.iter().enumerate() {
-            candidate(f, index, *announced)?;
-        }
-        if !self.candidates.is_empty() {
-            f.write_str("a=end-of-candidates\r\n")?;
-        }
-        if !self.ice_ufrag.is_empty() {
-            write!(f, "a=ice-ufrag:{}\r\n", self.ice_ufrag)?;
-        }
-        if !self.ice_pwd.is_empty() {
-            write!(f, "a=ice-pwd:{}\r\n", self.ice_pwd)?;
-        }
+        transport(f, &self.candidates, &self.ice_ufrag, &self.ice_pwd)?;
         if let Some(fingerprint) = &self.fingerprint {
             write!(f, "a=fingerprint:{fingerprint}\r\n")?;
         }
@@ -153,6 +143,27 @@ impl fmt::Display for Fingerprint {
         }
         Ok(())
     }
+}
+
+fn transport(
+    f: &mut fmt::Formatter<'_>,
+    candidates: &[Candidate],
+    ufrag: &str,
+    pwd: &str,
+) -> fmt::Result {
+    for (index, announced) in candidates.iter().enumerate() {
+        candidate(f, index, *announced)?;
+    }
+    if !candidates.is_empty() {
+        f.write_str("a=end-of-candidates\r\n")?;
+    }
+    if !ufrag.is_empty() {
+        write!(f, "a=ice-ufrag:{ufrag}\r\n")?;
+    }
+    if !pwd.is_empty() {
+        write!(f, "a=ice-pwd:{pwd}\r\n")?;
+    }
+    Ok(())
 }
 
 /// A host candidate of component 1 (RFC 8839, 5.1; RFC 6544, 4.5). Earlier ones are preferred: the

@@ -132,6 +132,8 @@ const app = {
   restartIce() {
     for (const peer of peers) if (peer.connectionState === "connected") peer.restartIce();
   },
+  /** Lets one subscriber restart ICE, as the client does when its network has gone. */
+  restartSubscriber: (streamId) => subscribers.get(streamId).subscriber._.iceRestart("test", true),
   unpublish: () => session.unpublish(publisher),
   streamId: () => publisher.stream && publisher.stream.streamId,
   publishAudio: (on) => publisher.publishAudio(on),
@@ -224,6 +226,9 @@ const app = {
         ufrag: sdp.match(/a=ice-ufrag:(.*)/)[1],
         fingerprint: sdp.match(/a=fingerprint:(.*)/)[1],
       })),
+
+  /** The states of all peer connections that are not closed. */
+  peerStates: () => peers.map(({ connectionState }) => connectionState).filter((state) => state !== "closed"),
 
   /** How many encodings of video this page sends at most. */
   async videoLayers() {

@@ -2,6 +2,7 @@
 
 mod publisher;
 mod restart;
+mod shared;
 mod subscriber;
 mod tracks;
 
@@ -94,7 +95,10 @@ impl Sfu {
     fn ask_subscribe(&mut self) {
         self.0.handle_request(Request::Subscribe {
             subscription: SUBSCRIPTION,
+            client: ClientId(1),
+            shared: false,
             publication: PUBLICATION,
+            screen: false,
             wanted: Wanted::default(),
         });
     }

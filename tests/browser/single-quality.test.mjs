@@ -1,0 +1,87 @@
+// Quality and restarts where all subscriptions of a page share a peer connection.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { useCall } from "./support/call.mjs";
+import { startLink } from "./support/link.mjs";
+import { eventually } from "./support/parlor.mjs";
+
+const call = useCall();
+const { createSession, join } = call;
+const initOptions = { singlePeerConnection: true };
+
+/** Waits until a page has as many peer connections as that, all of them connected. */
+const peerConnections = (page, count) =>
+  eventually(`${count} peer connections`, async () => {
+    const states = await page.call("peerStates");
+    return states.length === count && states.every((state) => state === "connected");
+  });
+
+test("each subscription has its own preferred resolution", async () => {
+  const sessionId = await createSession();
+  const [ana, ben] = await Promise.all(["ana", "ben"].map((name) => join(sessionId, name)));
+  const cleo = await join(sessionId, "cleo", "subscriber", { initOptions });
+  const large = { resolution: "1280x720", frameRate: 7 };
+  const [anas, bens] = await Promise.all([ana.publish(large), ben.publish(large)]);
+  await Promise.all([cleo.subscribe(anas), cleo.subscribe(bens)]);
+  const width = async (stream) => (await cleo.call("received", stream)).width;
+  await eventually("two large pictures", async () => (await width(anas)) >= 640 && (await width(bens)) >= 640, 60_000);
+
+  await cleo.call("setPreferredResolution", anas, { width: 320, height: 180 });
+  await eventually("one small picture", async () => (await width(anas)) <= 320, 30_000);
+  assert.ok((await width(bens)) >= 640);
+  await Promise.all([cleo.flowing(anas), cleo.flowing(bens)]);
+});
+
+test("ICE restarts for all subscriptions at once", async () => {
+  const sessionId = await createSession();
+  const [ana, ben] = await Promise.all(["ana", "ben"].map((name) => join(sessionId, name)));
+  const cleo = await join(sessionId, "cleo", "subscriber", { initOptions });
+  const [anas, bens] = await Promise.all([ana.publish(), ben.publish()]);
+  await Promise.all([cleo.subscribe(anas), cleo.subscribe(bens)]);
+  await Promise.all([cleo.flowing(anas), cleo.flowing(bens)]);
+
+  const [before] = await cleo.call("transports");
+  await cleo.call("restartSubscriber", bens);
+  const after = await eventually("other credentials", async () => {
+    const [now] = await cleo.call("transports");
+    return now && now.ufrag !== before.ufrag && now;
+  });
+  assert.equal(after.fingerprint, before.fingerprint);
+  await Promise.all([cleo.flowing(anas), cleo.flowing(bens)]);
+
+  // And what comes afterwards fits in.
+  await cleo.call("unsubscribe", anas);
+  await cleo.flowing(bens);
+  await cleo.subscribe(anas);
+  await Promise.all([cleo.flowing(anas), cleo.flowing(bens)]);
+  await peerConnections(cleo, 1);
+});
+
+test("where the audio only just fits, each subscription's video stops as its stream allows", async () => {
+  const sessionId = await createSession();
+  const [ana, ben] = await Promise.all(["ana", "ben"].map((name) => join(sessionId, name)));
+  const cleo = await join(sessionId, "cleo", "subscriber", { initOptions });
+  const link = await startLink(call.parlor.media_port);
+  try {
+    await cleo.page.evaluate((ports) => (globalThis.mediaPorts = ports), [call.parlor.media_port, link.port]);
+    const keeps = await ana.publish({ audioSource: null, audioFallback: { subscriber: false } });
+    const stops = await ben.publish();
+    await Promise.all([cleo.subscribe(keeps), cleo.subscribe(stops)]);
+    await Promise.all([cleo.flowing(keeps, ["video"]), cleo.flowing(stops)]);
+
+    link.limit(90_000);
+    await cleo.event("videoDisableWarning", { id: stops }, 30_000);
+    await cleo.event("videoDisabled", { id: stops, reason: "quality" }, 30_000);
+    await cleo.flowing(stops, ["audio"]);
+
+    link.limit(Infinity);
+    await cleo.event("videoEnabled", { id: stops, reason: "quality" }, 60_000);
+    await Promise.all([cleo.flowing(keeps, ["video"]), cleo.flowing(stops)]);
+    assert.equal((await cleo.events("videoDisabled")).filter(({ id }) => id === keeps).length, 0);
+    await peerConnections(cleo, 1);
+  } finally {
+    link.stop();
+  }
+});
