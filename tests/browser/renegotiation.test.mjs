@@ -22,6 +22,56 @@ test("a track that is added during a call reaches who subscribed before", async 
   await ben.flowing(stream, ["video"]);
 });
 
+test("a track that is taken out during a call is missed, and the other goes on", async () => {
+  const sessionId = await createSession();
+  const ana = await join(sessionId, "ana");
+  const ben = await join(sessionId, "ben");
+  const stream = await ana.publish();
+  await ben.subscribe(stream);
+  await ben.flowing(stream);
+
+  await ana.call("removeSound");
+  await eventually("silence", async () => {
+    const before = await ben.call("audioPackets");
+    await ben.flowing(stream, ["video"]);
+    return (await ben.call("audioPackets")) === before;
+  });
+  await ben.flowing(stream, ["video"]);
+});
+
+test("another codec in the middle of a call reaches who subscribed before", async () => {
+  const sessionId = await createSession();
+  const ana = await join(sessionId, "ana");
+  const ben = await join(sessionId, "ben");
+  const stream = await ana.publish();
+  await ben.subscribe(stream);
+  await ben.flowing(stream);
+  assert.deepEqual(await ben.call("videoCodecs"), ["video/VP8"]);
+
+  await ana.call("changeCodec", "VP9");
+  await eventually("the other codec", async () => (await ben.call("videoCodecs")).includes("video/VP9"));
+  await ben.flowing(stream);
+});
+
+test("ICE restarts on a subscriber's leg under the same DTLS association", async () => {
+  const sessionId = await createSession();
+  const ana = await join(sessionId, "ana");
+  const ben = await join(sessionId, "ben", "subscriber");
+  const stream = await ana.publish();
+  await ben.subscribe(stream);
+  await ben.flowing(stream);
+
+  const [before] = await ben.call("transports");
+  await ben.call("restartSubscriber", stream);
+  const after = await eventually("other credentials", async () => {
+    const [now] = await ben.call("transports");
+    return now && now.ufrag !== before.ufrag && now;
+  });
+  assert.equal(after.fingerprint, before.fingerprint);
+  await ben.flowing(stream);
+  assert.equal((await ben.events("subscriber:destroyed")).length, 0);
+});
+
 test("ICE restarts on the publisher's leg under the same DTLS association", async () => {
   const sessionId = await createSession();
   const ana = await join(sessionId, "ana");
@@ -49,14 +99,4 @@ test("what is encrypted end to end is decrypted by those who know the secret", a
   const bens = await ben.publish();
   await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
   await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
-});
-
-test("a screen is shared", async () => {
-  const sessionId = await createSession();
-  const ana = await join(sessionId, "ana");
-  const ben = await join(sessionId, "ben");
-  assert.equal(await ana.call("publishDrawing", { videoContentHint: "text" }), null);
-  const stream = await ana.call("streamId");
-  await ben.subscribe(stream);
-  await ben.flowing(stream, ["video"]);
 });

@@ -149,6 +149,8 @@ impl Crowd {
             for event in self.world.events() {
                 match event {
                     EngineEvent::Speaker(GroupId(1), who) => self.spoke.push(who),
+                    // Nobody wants the upper ones.
+                    EngineEvent::Layers(..) => {}
                     other => panic!("unexpected {other:?}"),
                 }
             }

@@ -14,6 +14,7 @@ const flags = [
   "--disable-sync",
   "--use-fake-device-for-media-stream",
   "--use-fake-ui-for-media-stream",
+  "--auto-select-desktop-capture-source=Entire screen",
   // A page that only listens has no user gesture to start its sound with.
   "--autoplay-policy=no-user-gesture-required",
 ];

@@ -96,6 +96,21 @@ const app = {
     const sending = peers.find((peer) => peer.connectionState === "connected");
     sending.addTrack(sink.stream.getAudioTracks()[0], sink.stream);
   },
+  /** Takes the sound out of what is published. */
+  removeSound() {
+    const sending = peers.find((peer) => peer.connectionState === "connected");
+    sending.removeTrack(sending.getSenders().find(({ track }) => track?.kind === "audio"));
+  },
+  /** Publishes video in one codec only from now on. */
+  changeCodec(name) {
+    const sends = ({ sender }) => sender.track?.kind === "video";
+    const sending = peers.find((peer) => peer.connectionState === "connected");
+    const { codecs } = RTCRtpSender.getCapabilities("video");
+    const wanted = codecs.filter(({ mimeType }) => [`video/${name}`, "video/rtx"].includes(mimeType));
+    sending.getTransceivers().find(sends).setCodecPreferences(wanted);
+    // Which makes the client negotiate.
+    sending.restartIce();
+  },
   /** Publishes a picture that is drawn, as screen shares are. */
   publishDrawing(properties) {
     const canvas = document.createElement("canvas");

@@ -317,6 +317,8 @@ fn what_happens_to_the_peer_connection_happens_to_all_subscriptions() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     /// Whatever happens in whatever order: one offer is out at most, each subscription gets its
     /// answer, and no section is offered twice.
     #[test]
