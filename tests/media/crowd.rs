@@ -242,8 +242,7 @@ fn six_streams(legs: Legs) {
     crowd.longest_queue = Duration::ZERO;
     let changes = crowd.changes(20);
     let (layers, queue) = (crowd.layers(), crowd.longest_queue);
-    println!("{legs:?}: layers {layers:?}, {changes} changes, queue of {queue:?}");
-    assert!(changes <= 2, "{changes} changes");
+    assert!(changes <= 2, "{legs:?}: {changes} changes, now {layers:?}");
     assert!(queue < 300 * MS, "{queue:?}");
     let frames: Vec<_> = crowd.seen.iter().map(|seen| seen.frames).collect();
     crowd.run(2);

@@ -14,11 +14,11 @@ use parlor::net::quota::Quota;
 use parlor::sfu::command::{Command, EngineEvent};
 use parlor::sfu::dtls::Certificate;
 use parlor::sfu::worker::WorkerId;
-use parlor::sfu::{Leg, PublicationId, SubscriptionId};
+use parlor::sfu::{ClientId, Leg, PublicationId, SubscriptionId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::world::{CM, Net, Peer, credentials, publication, subscription};
+use crate::world::{CM, Net, Peer, credentials, publication, shared_subscription, subscription};
 
 /// What a socket may buffer: more than is ever sent at once here.
 const BUFFER: usize = 1 << 20;
@@ -65,6 +65,7 @@ impl Server {
         let worker = WorkerId::new(worker).unwrap();
         let number = match leg {
             Leg::Publisher(PublicationId(id)) | Leg::Subscriber(SubscriptionId(id)) => id,
+            Leg::Shared(ClientId(id)) => id,
         };
         let mut peer = Peer::new(leg, number as u16, CM);
         peer.ice = credentials(&format!("{}-{leg}", worker.mark()));
@@ -74,6 +75,10 @@ impl Server {
             }
             Leg::Subscriber(id) => {
                 let config = subscription(id, PublicationId(1), peer.transport());
+                Command::AddSubscription(Box::new(config))
+            }
+            Leg::Shared(client) => {
+                let config = shared_subscription(client, client.0, 1, peer.transport());
                 Command::AddSubscription(Box::new(config))
             }
         };

@@ -131,14 +131,14 @@ impl Agreement {
         let mut sections = Vec::new();
         let mut tracks = Vec::new();
         for (index, section) in offer.sections.iter().enumerate() {
-            if chosen.contains(&index) {
-                if section.direction.sends() {
-                    tracks.extend(track(section, terms.encrypted));
-                }
-                sections.push(accept(section));
-            } else {
-                sections.push(section.refused());
+            let is_chosen = chosen.contains(&index);
+            if is_chosen && section.direction.sends() {
+                tracks.extend(track(section, terms.encrypted));
             }
+            sections.push(match is_chosen || rests(&offer, section, head) {
+                true => accept(section),
+                false => section.refused(),
+            });
         }
         Ok(Self {
             group: terms.group,
@@ -150,15 +150,31 @@ impl Agreement {
     }
 }
 
+/// Whether a section could be taken.
+fn is_usable(section: &Section) -> bool {
+    section.kind().is_some()
+        && !section.rejected
+        && section.rtcp_mux
+        && supported(section).next().is_some()
+}
+
+/// Whether a section that is not chosen sends nothing, on the transport of those that are: it is
+/// kept. A browser that takes a track out and adds another leaves the old section, and that may be
+/// the one which carries the transport.
+fn rests(offer: &SessionDescription, section: &Section, head: &Section) -> bool {
+    let bundled = |section: &Section| offer.bundle.contains(&section.mid);
+    let same_name = offer.sections.iter().filter(|s| s.mid == section.mid);
+    is_usable(section)
+        && !section.direction.sends()
+        && bundled(section)
+        && bundled(head)
+        && same_name.count() == 1
+}
+
 /// The sections we take, in order: one per kind, rather one that sends; all on one transport.
 fn choose(offer: &SessionDescription) -> Vec<usize> {
     let best = |kind| {
-        let usable = |section: &Section| {
-            section.kind() == Some(kind)
-                && !section.rejected
-                && section.rtcp_mux
-                && supported(section).next().is_some()
-        };
+        let usable = |section: &Section| section.kind() == Some(kind) && is_usable(section);
         let mut usable = offer.sections.iter().enumerate().filter(|(_, s)| usable(s));
         let first = usable.clone().next();
         usable.find(|(_, s)| s.direction.sends()).or(first)

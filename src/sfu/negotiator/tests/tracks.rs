@@ -160,3 +160,36 @@ fn video_that_was_refused_is_offered_again_when_its_codec_is_another() {
     sfu.answer(&answer_to(&offer, knows));
     assert_eq!(sfu.subscribed().tracks.len(), 2);
 }
+
+#[test]
+fn a_section_that_has_ended_stays_as_it_may_carry_the_transport() {
+    let mut sfu = Sfu::new();
+    sfu.publish(OFFER);
+    sfu.commands();
+    // Chromium does not send on a section again from which a track was taken out.
+    let (head, video) = OFFER.split_at(OFFER.find("m=video").unwrap());
+    let (session, audio) = head.split_at(head.find("m=audio").unwrap());
+    let again = audio
+        .replace("a=mid:0", "a=mid:2")
+        .replace("2939048552", "2939048553");
+    let session = session.replace("BUNDLE 0 1", "BUNDLE 0 1 2");
+    let ended = audio.replace("a=sendrecv", "a=recvonly");
+    let answer = sfu.publish(&format!("{session}{ended}{video}{again}"));
+    let answer = SessionDescription::parse(&answer).unwrap();
+    let directions: Vec<_> = answer.sections.iter().map(|s| s.direction).collect();
+    let expected = [
+        Direction::Inactive,
+        Direction::RecvOnly,
+        Direction::RecvOnly,
+    ];
+    assert_eq!(directions, expected);
+    assert!(answer.sections.iter().all(|section| !section.rejected));
+    assert_eq!(answer.bundle, ["0", "1", "2"]);
+    let commands = sfu.commands();
+    let [Command::UpdatePublication(config)] = commands.as_slice() else {
+        panic!("an update: {commands:?}");
+    };
+    let tracks = config.tracks.iter();
+    let tracks: Vec<_> = tracks.map(|t| (t.kind, t.mid.as_str())).collect();
+    assert_eq!(tracks, [(MediaKind::Video, "1"), (MediaKind::Audio, "2")]);
+}
