@@ -2,10 +2,10 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
 use tracing::info;
 
 use super::AppState;
+use super::error::ApiError;
 use super::forwarded::Client;
 use crate::telemetry::LogHandle;
 
@@ -20,16 +20,17 @@ pub async fn change(
     State(state): State<AppState>,
     Extension(client): Extension<Client>,
     level: String,
-) -> Result<String, (StatusCode, String)> {
+) -> Result<String, ApiError> {
     if client.proxied || !client.address.is_loopback() {
-        let text = "the log can be changed from this machine only\n";
-        return Err((StatusCode::FORBIDDEN, text.into()));
+        return Err(ApiError::Forbidden(
+            "The log can be changed from this machine only",
+        ));
     }
-    set(&state.log, level.trim()).map_err(|error| (StatusCode::BAD_REQUEST, error))
+    set(&state.log, level.trim()).map_err(ApiError::Invalid)
 }
 
 fn set(log: &LogHandle, level: &str) -> Result<String, String> {
-    log.set_level(level).map_err(|error| format!("{error}\n"))?;
+    log.set_level(level).map_err(|error| error.to_string())?;
     info!(level, "The log has a new level");
     Ok(format!("{}\n", log.level()))
 }
