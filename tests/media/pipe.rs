@@ -301,6 +301,7 @@ fn layered() -> ([World; 2], Camera, Peer) {
     let camera = Camera::join(&mut worlds[0], 1, 1, true);
     let mirror = MirrorConfig {
         id: PUBLICATION,
+        group: parlor::sfu::GroupId(1),
         origin: worker(0),
         tracks: camera.config.tracks.clone(),
     };
