@@ -4,11 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { useCall } from "./support/call.mjs";
-import { startLink } from "./support/link.mjs";
 import { eventually } from "./support/parlor.mjs";
 
-const call = useCall();
-const { createSession, join } = call;
+const { createSession, join } = useCall();
 const initOptions = { singlePeerConnection: true };
 
 /** Waits until a page has as many peer connections as that, all of them connected. */
@@ -57,31 +55,4 @@ test("ICE restarts for all subscriptions at once", async () => {
   await cleo.subscribe(anas);
   await Promise.all([cleo.flowing(anas), cleo.flowing(bens)]);
   await peerConnections(cleo, 1);
-});
-
-test("where the audio only just fits, each subscription's video stops as its stream allows", async () => {
-  const sessionId = await createSession();
-  const [ana, ben] = await Promise.all(["ana", "ben"].map((name) => join(sessionId, name)));
-  const cleo = await join(sessionId, "cleo", "subscriber", { initOptions });
-  const link = await startLink(call.parlor.media_port);
-  try {
-    await cleo.page.evaluate((ports) => (globalThis.mediaPorts = ports), [call.parlor.media_port, link.port]);
-    const keeps = await ana.publish({ audioSource: null, audioFallback: { subscriber: false } });
-    const stops = await ben.publish();
-    await Promise.all([cleo.subscribe(keeps), cleo.subscribe(stops)]);
-    await Promise.all([cleo.flowing(keeps, ["video"]), cleo.flowing(stops)]);
-
-    link.limit(90_000);
-    await cleo.event("videoDisableWarning", { id: stops }, 30_000);
-    await cleo.event("videoDisabled", { id: stops, reason: "quality" }, 30_000);
-    await cleo.flowing(stops, ["audio"]);
-
-    link.limit(Infinity);
-    await cleo.event("videoEnabled", { id: stops, reason: "quality" }, 60_000);
-    await Promise.all([cleo.flowing(keeps, ["video"]), cleo.flowing(stops)]);
-    assert.equal((await cleo.events("videoDisabled")).filter(({ id }) => id === keeps).length, 0);
-    await peerConnections(cleo, 1);
-  } finally {
-    link.stop();
-  }
 });
