@@ -3,7 +3,9 @@
 FROM rust:1-trixie AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked \
+# What was fetched and compiled is kept between builds, outside the image.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked \
     && install -D target/release/parlor /out/usr/local/bin/parlor \
     && install --directory --owner=10001 --group=10001 --mode=0700 /out/data
 

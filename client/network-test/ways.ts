@@ -2,8 +2,8 @@
 // tried alone: everything else is taken out of what both sides offer each other.
 
 import { fetchSessionInfo, type SessionInfo } from "../src/bootstrap.js";
+import type { SessionWorld } from "../src/join.js";
 import { object, parseJson } from "../src/messages.js";
-import type { SessionWorld } from "../src/session.js";
 import { Link } from "../src/signaling.js";
 
 export interface Way {

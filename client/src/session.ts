@@ -1,30 +1,19 @@
 // One session as an application sees it: connect, publish, subscribe, signal, moderate.
 
-import { fetchSessionInfo, freezeProxyUrl, type InfoRequest, type SessionInfo } from "./bootstrap.js";
+import { freezeProxyUrl } from "./bootstrap.js";
+import { capabilitiesOf, denied, type Capabilities } from "./capabilities.js";
 import type { SessionContext } from "./context.js";
 import { OTError, asError, notConnected, refusal, type Completion, type Refused } from "./errors.js";
 import { Emitter, report } from "./events.js";
-import {
-  Uris,
-  parseConnection,
-  parseMessage,
-  parseSessionState,
-  parseStream,
-  type Json,
-  type Message,
-  type Outgoing,
-} from "./messages.js";
+import { browserWorld, join, type Entrance, type SessionWorld } from "./join.js";
+import { parseConnection, parseMessage, parseStream, type Json, type Message, type Outgoing, type Uris } from "./messages.js";
 import type { Connection, Stream } from "./model.js";
 import { Publisher, reason as refusedBecause, type PublisherProperties } from "./publisher.js";
 import { Roster, type News } from "./roster.js";
-import { Link, type LinkHandlers, type LinkOptions, type RequestOptions, type Transport } from "./signaling.js";
+import type { RequestOptions, Transport } from "./signaling.js";
 import { checkSignal, type Signal } from "./signal.js";
 import { Subscriber, type SubscriberProperties } from "./subscriber.js";
 import type { Target } from "./view.js";
-
-/** Attempts to connect in all, and the least time between the beginnings of two. */
-const CONNECT_ATTEMPTS = 3;
-const CONNECT_SPACING_MS = 3_000;
 
 export interface SessionEvents {
   sessionConnected: object;
@@ -55,31 +44,6 @@ export interface SignalEvent {
   readonly from: Connection | null;
 }
 
-/** What this client may do; 1 or 0, as OpenTok has it. */
-export interface Capabilities {
-  readonly publish: 0 | 1;
-  readonly subscribe: 0 | 1;
-  readonly forceUnpublish: 0 | 1;
-  readonly forceDisconnect: 0 | 1;
-  readonly forceMute: 0 | 1;
-}
-
-/** What a session uses of the world; tests bring their own. */
-export interface SessionWorld {
-  fetchInfo(request: InfoRequest): Promise<SessionInfo>;
-  /** Opens the link; rejects when the server cannot be reached. */
-  openLink(options: LinkOptions, handlers: LinkHandlers): Promise<Transport>;
-}
-
-const browserWorld: SessionWorld = {
-  fetchInfo: fetchSessionInfo,
-  async openLink(options, handlers) {
-    const link = new Link(options, handlers);
-    await link.open();
-    return link;
-  },
-};
-
 type State =
   | { readonly name: "disconnected" }
   | { readonly name: "connecting"; readonly done: Completion }
@@ -90,14 +54,6 @@ interface Joined {
   readonly context: SessionContext;
   readonly link: Transport;
   readonly roster: Roster;
-}
-
-/** A link whose connection create has no reply yet, or the first part of a joined session. */
-interface Attempt {
-  readonly info: SessionInfo;
-  readonly link: Transport;
-  /** What came before the reply. */
-  readonly early: { from: string; payload: string }[];
 }
 
 export class Session extends Emitter<SessionEvents> {
@@ -139,11 +95,19 @@ export class Session extends Emitter<SessionEvents> {
     }
     const connecting: State = { name: "connecting", done };
     this.#state = connecting;
-    this.#join(token, connecting).catch((error: unknown) => {
-      if (this.#state !== connecting) return;
-      this.#state = { name: "disconnected" };
-      done(asError(error, "OT_CONNECT_FAILED", 1006));
-    });
+    const { apiKey, sessionId } = this;
+    const wanted = () => this.#state === connecting;
+    join(this.#world, { apiKey, sessionId, token }, wanted).then(
+      (entrance) => {
+        if (entrance && wanted()) this.#enter(entrance, done);
+        else entrance?.link.close();
+      },
+      (error: unknown) => {
+        if (!wanted()) return;
+        this.#state = { name: "disconnected" };
+        done(asError(error, "OT_CONNECT_FAILED", 1006));
+      },
+    ).catch(report);
     return this;
   }
 
@@ -256,93 +220,11 @@ export class Session extends Emitter<SessionEvents> {
 
   // Joining.
 
-  async #join(token: string, connecting: State): Promise<void> {
-    const connectionId = crypto.randomUUID();
-    for (let attempt = 1; ; attempt += 1) {
-      const begin = Date.now();
-      try {
-        await this.#tryJoin(token, connectionId, connecting);
-        return;
-      } catch (error) {
-        if (!(error instanceof Retriable)) throw error;
-        if (attempt === CONNECT_ATTEMPTS) throw error.error;
-      }
-      await new Promise((resolve) => setTimeout(resolve, begin + CONNECT_SPACING_MS - Date.now()));
-      if (this.#state !== connecting) return;
-    }
-  }
-
-  async #tryJoin(token: string, connectionId: string, connecting: State): Promise<void> {
-    const info = await this.#world.fetchInfo({ apiKey: this.apiKey, sessionId: this.sessionId, token, connectionId });
-    if (this.#state !== connecting) return;
-    const uris = new Uris(info.partnerId, info.sessionId);
-    const early: Attempt["early"] = [];
-    const link = await this.#openLink(info, uris, connectionId, early);
-    const leftMeanwhile = () => {
-      if (this.#state === connecting) return false;
-      link.close();
-      return true;
-    };
-    if (leftMeanwhile()) return;
-    const reply = await link
-      .request(
-        {
-          method: "create",
-          uri: uris.connection(connectionId),
-          content: {
-            userAgent: globalThis.navigator?.userAgent ?? "",
-            clientVersion: "js-parlor",
-            capabilities: ["forceMute", ...(info.renegotiation ? ["renegotiation"] : [])],
-          },
-        },
-        { headers: { "X-TB-TOKEN-AUTH": token } },
-      )
-      .catch((error: unknown) => {
-        throw new Retriable(asError(error, "OT_CONNECT_FAILED", 1006));
-      });
-    if (leftMeanwhile()) return;
-    if (!reply.ok) {
-      link.close();
-      const error = refusal("connect", reply.status, refusedBecause(reply.payload));
-      throw reply.status >= 500 ? new Retriable(error) : error;
-    }
-    this.#enter({ info, link, early }, uris, connectionId, parseSessionState(reply.payload));
-  }
-
-  async #openLink(info: SessionInfo, uris: Uris, connectionId: string, early: Attempt["early"]): Promise<Transport> {
-    let mine: Transport | undefined;
-    const options: LinkOptions = {
-      url: info.messagingUrl,
-      connectionId,
-      symphonyAddress: info.symphonyAddress,
-      topic: uris.session,
-      resumable: info.resumable,
-    };
-    try {
-      mine = await this.#world.openLink(options, {
-        message: (from, payload) => {
-          const joined = this.#joined();
-          if (joined && joined.link === mine) this.#handleMessage(from, payload);
-          else early.push({ from, payload });
-        },
-        reconnecting: () => this.#handleReconnecting(mine),
-        reconnected: () => this.#handleReconnected(mine),
-        closed: () => {
-          if (this.#joined()?.link === mine) this.#leave("networkDisconnected");
-        },
-      });
-      return mine;
-    } catch (error) {
-      throw new Retriable(asError(error, "OT_CONNECT_FAILED", 1006));
-    }
-  }
-
   /**
-   * The reply is here. Our own connection may be in it or come as an event of its own;
+   * Our own connection may be in the state or come as an event of its own;
    * the application hears of being connected when it is known, and of the others after that.
    */
-  #enter({ info, link, early }: Attempt, uris: Uris, connectionId: string, state: ReturnType<typeof parseSessionState>): void {
-    const done = this.#state.name === "connecting" ? this.#state.done : () => undefined;
+  #enter({ info, uris, connectionId, link, state, listen }: Entrance, done: Completion): void {
     const roster = new Roster();
     const context: SessionContext = {
       info,
@@ -359,9 +241,15 @@ export class Session extends Emitter<SessionEvents> {
     const news = roster.load(state);
     this.#welcome = { done, news, muted: state.muted };
     this.#greet();
-    for (const { from, payload } of early.splice(0)) {
-      if (this.#joined() === joined) this.#handleMessage(from, payload);
-    }
+    const whileJoined = <A extends unknown[]>(handle: (...told: A) => void) => (...told: A) => {
+      if (this.#joined() === joined) handle(...told);
+    };
+    listen({
+      message: whileJoined((from: string, payload: string) => this.#handleMessage(from, payload)),
+      reconnecting: whileJoined(() => this.#handleReconnecting(joined)),
+      reconnected: whileJoined(() => this.#handleReconnected(joined)),
+      closed: whileJoined(() => this.#leave("networkDisconnected")),
+    });
   }
 
   #greet(): void {
@@ -458,16 +346,12 @@ export class Session extends Emitter<SessionEvents> {
     this.#tell(this.#joined()?.roster.removeStream(streamId, reason) ?? []);
   }
 
-  #handleReconnecting(link: Transport | undefined): void {
-    const joined = this.#joined();
-    if (!joined || joined.link !== link) return;
+  #handleReconnecting(joined: Joined): void {
     this.#state = { name: "reconnecting", joined };
     this.emit("sessionReconnecting", {});
   }
 
-  #handleReconnected(link: Transport | undefined): void {
-    const joined = this.#joined();
-    if (!joined || joined.link !== link) return;
+  #handleReconnected(joined: Joined): void {
     this.#state = { name: "connected", joined };
     this.emit("sessionReconnected", {});
     for (const publisher of this.#publishers.values()) publisher.handleSignalingResumed();
@@ -621,31 +505,6 @@ export class Session extends Emitter<SessionEvents> {
 }
 
 const MUTE: Json = { reason: "mute", channels: ["audio"], locked: false };
-
-/** A failure after which connecting is tried again. */
-class Retriable extends Error {
-  readonly error: OTError;
-
-  constructor(error: OTError) {
-    super(error.message);
-    this.error = error;
-  }
-}
-
-function capabilitiesOf(permissions: readonly string[]): Capabilities {
-  const has = (word: string) => (permissions.includes(word) ? 1 : 0);
-  return {
-    publish: has("publish"),
-    subscribe: has("subscribe"),
-    forceUnpublish: has("forceunpublish"),
-    forceDisconnect: has("forcedisconnect"),
-    forceMute: has("forcemute"),
-  };
-}
-
-function denied(what: string, code: number): OTError {
-  return new OTError("OT_PERMISSION_DENIED", code, `The token does not allow to ${what}`);
-}
 
 /** An application knows one word for a lost network. */
 function plainReason(reason: string): string {
