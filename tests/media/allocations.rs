@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use parlor::sfu::PublicationId;
-use parlor::sfu::command::{Command, MirrorConfig};
+use parlor::sfu::command::{Command, MirrorConfig, TapConfig, TapId};
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::sfu::worker::WorkerId;
+use parlor::sfu::{PublicationId, Wanted};
 use parlor::srtp::Profile;
 
 use crate::world::*;
@@ -50,6 +50,16 @@ impl Transmit for Void {
     }
 }
 
+/// 400 frames of ten packets each.
+fn frames(publisher: &mut Peer) -> Vec<Vec<Vec<u8>>> {
+    let mut frame = |index: u64| {
+        (0..10)
+            .map(|n| publisher.video(index * 10 + n, n == 0))
+            .collect()
+    };
+    (0..400).map(&mut frame).collect()
+}
+
 #[test]
 fn a_forwarded_packet_allocates_nothing() {
     for profile in [CM, Profile::AeadAes128Gcm] {
@@ -58,13 +68,7 @@ fn a_forwarded_packet_allocates_nothing() {
         let _subscribers: Vec<_> = (1..=20)
             .map(|id| world.subscriber(id, 1, 10 + id as u16, profile))
             .collect();
-        let batches: Vec<Vec<_>> = (0..400u64)
-            .map(|batch| {
-                (0..10)
-                    .map(|n| publisher.video(batch * 10 + n, n == 0))
-                    .collect()
-            })
-            .collect();
+        let batches = frames(&mut publisher);
         let (mut slab, mut net) = (ReceiveSlab::new(64), Void(0));
         let mut send = |batch: &[Vec<u8>], from: SocketAddr| {
             slab.clear();
@@ -106,13 +110,7 @@ fn a_packet_for_a_mirror_allocates_nothing_at_either_worker() {
     let _subscribers: Vec<_> = (1..=20)
         .map(|id| mirror.subscriber(id, 1, 10 + id as u16, CM))
         .collect();
-    let batches: Vec<Vec<_>> = (0..400u64)
-        .map(|batch| {
-            (0..10)
-                .map(|n| publisher.video(batch * 10 + n, n == 0))
-                .collect()
-        })
-        .collect();
+    let batches = frames(&mut publisher);
     let (mut slab, mut net) = (ReceiveSlab::new(64), Void(0));
     let mut send = |batch: &[Vec<u8>]| {
         slab.clear();
@@ -132,6 +130,37 @@ fn a_packet_for_a_mirror_allocates_nothing_at_either_worker() {
     measured.iter().for_each(|batch| send(batch));
     assert_eq!(ALLOCATIONS.get().0 - before, 0);
     assert_eq!(mirror.engine.counters().forwarded, 400 * 10 * 20);
+}
+
+#[test]
+fn a_packet_for_a_recording_tap_allocates_nothing() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    world.command(Command::AddTap(TapConfig {
+        id: TapId(1),
+        publication: PublicationId(1),
+        wanted: Wanted::default(),
+    }));
+    let batches = frames(&mut publisher);
+    let (mut slab, mut net, mut tapped) = (ReceiveSlab::new(64), Void(0), 0);
+    let mut send = |batch: &[Vec<u8>]| {
+        slab.clear();
+        let from = publisher.address;
+        batch.iter().for_each(|packet| slab.push(packet, from));
+        world.now += Duration::from_millis(1);
+        let now = world.now;
+        world.engine.handle_datagrams(&mut slab, now, &mut net);
+        while let Some(batch) = world.engine.poll_tap() {
+            tapped += batch.packets.len();
+            world.engine.return_tap(batch, now);
+        }
+    };
+    let (warm, measured) = batches.split_at(200);
+    warm.iter().for_each(|batch| send(batch));
+    let before = ALLOCATIONS.get().0;
+    measured.iter().for_each(|batch| send(batch));
+    assert_eq!(ALLOCATIONS.get().0 - before, 0);
+    assert!(tapped > 400 * 10 - 64, "the last batch waits to be full");
 }
 
 #[test]
