@@ -59,7 +59,11 @@ const stoodStill = (participant) => participant.page.evaluate(() => globalThis.s
 const goesDirect = (participant) =>
   eventually(
     "media from browser to browser",
-    async () => (await participant.remotePorts()).some((port) => port !== call.parlor.media_port),
+    async () => {
+      const paths = await participant.call("paths");
+      // To the server there may be a way over TCP for a moment.
+      return paths.some(({ remote }) => remote.protocol === "udp" && remote.port !== call.parlor.media_port);
+    },
     30_000,
   );
 

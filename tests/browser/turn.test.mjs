@@ -1,6 +1,5 @@
 // Media through the embedded TURN server, with the unmodified official client told to relay.
 
-import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
@@ -20,9 +19,7 @@ async function relayed({ createSession, join }, mediaMode, way) {
   await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
   await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
   for (const page of [ana, ben]) {
-    const paths = await page.call("paths");
-    assert.ok(paths.length >= 2, "a way for what is sent, and one for what is received");
-    for (const { local } of paths) assert.deepEqual([local.candidateType, local.relayProtocol], ["relay", way]);
+    await page.takes(Array(2).fill(`relay ${way}`), ({ local }) => `${local.candidateType} ${local.relayProtocol}`);
   }
 }
 

@@ -1,6 +1,5 @@
 // TURN with Firefox and Chromium at the two ends, with the unmodified official client told to relay.
 
-import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { startFirefox } from "../browser/support/browser.mjs";
@@ -25,11 +24,7 @@ for (const [way, env] of Object.entries({
         const ben = await call.join(sessionId, "ben", "publisher", { initOptions });
         await call.talk(ana, ben);
         for (const page of [ana, ben]) {
-          const paths = await page.call("paths");
-          assert.ok(paths.length >= 2, "a way for what is sent, and one for what is received");
-          for (const { local } of paths) {
-            assert.deepEqual([local.candidateType, local.relayProtocol], ["relay", way]);
-          }
+          await page.takes(Array(2).fill(`relay ${way}`), ({ local }) => `${local.candidateType} ${local.relayProtocol}`);
         }
       });
     }

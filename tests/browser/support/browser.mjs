@@ -1,5 +1,8 @@
 // Headless browsers, and the pages in them.
 
+import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
+
 import { chromium, firefox } from "playwright-core";
 
 import { eventually } from "./parlor.mjs";
@@ -118,6 +121,21 @@ export class Participant {
         now.picture.hash !== before.picture?.hash;
       return (!kinds.includes("audio") || audio) && (!kinds.includes("video") || video) && now;
     }, ms);
+  }
+
+  /**
+   * Waits until the ways that media takes are as expected, each seen through `view`: one for each
+   * connected peer connection. A browser begins with the first way that works, and takes a better
+   * one as soon as that works too.
+   */
+  async takes(expected, view, ms) {
+    let ways;
+    const look = async () => (ways = (await this.call("paths")).map(view));
+    const fits = async () => isDeepStrictEqual(await look(), expected);
+    await eventually("the ways that media takes", fits, ms).catch((error) => {
+      assert.deepEqual(ways, expected, error.message);
+      throw error;
+    });
   }
 
   /** The ports at the other end of all connected peer connections. */
