@@ -76,6 +76,8 @@ pub struct Snapshot {
     pub streams: streams::Counters,
     /// From the receipt of a batch to the sending of what it caused.
     pub forwarding: Histogram,
+    /// How long it was at work before it looked for datagrams again.
+    pub turns: Histogram,
 }
 
 /// The worker is gone: the process is on its way down.
@@ -225,6 +227,7 @@ impl MediaWorker {
             stops: VecDeque::new(),
             held_back: false,
             forwarding: Histogram::default(),
+            turns: Histogram::default(),
         };
         let thread = std::thread::Builder::new()
             .name(name)
@@ -264,6 +267,7 @@ struct Turn {
     /// Whether something waits for room in a queue.
     held_back: bool,
     forwarding: Histogram,
+    turns: Histogram,
 }
 
 impl Turn {
@@ -283,6 +287,7 @@ impl Turn {
                 error!(%error, "Media worker cannot poll; stopping");
                 return;
             }
+            let begin = self.clock.now();
             for event in &wakeups {
                 match event.token() {
                     SOCKET => readable = true,
@@ -304,6 +309,7 @@ impl Turn {
             self.send_parcels();
             self.pass_handshakes();
             self.tell();
+            self.turns.observe(self.clock.now() - begin);
         }
     }
 
@@ -345,6 +351,7 @@ impl Turn {
                         socket: self.net.socket.counters(),
                         streams: self.net.streams.counters(),
                         forwarding: self.forwarding,
+                        turns: self.turns,
                     });
                 }
                 Ok(Input::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {

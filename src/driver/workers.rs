@@ -157,6 +157,7 @@ impl WorkersHandle {
             sum.socket += one.socket;
             sum.streams += one.streams;
             sum.forwarding += one.forwarding;
+            sum.turns += one.turns;
         }
         Ok(sum)
     }

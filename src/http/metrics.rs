@@ -304,6 +304,8 @@ impl Scrape {
         out.histogram("parlor_media_round_trip_seconds", help, &traffic.round_trip);
         let help = "From the receipt of a batch of datagrams to the sending of what it caused.";
         out.histogram("parlor_media_forwarding_seconds", help, &media.forwarding);
+        let help = "How long a media worker was at work before it looked for datagrams again.";
+        out.histogram("parlor_media_turn_seconds", help, &media.turns);
     }
 
     fn relays(&self, out: &mut Exposition) {

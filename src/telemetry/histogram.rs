@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Upper bounds of the buckets in microseconds, from what a packet takes to what a join may take.
 pub const BOUNDS_US: [u64; 15] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
+    50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
     2_500_000, 10_000_000,
 ];
 
