@@ -23,7 +23,7 @@ use crate::sfu::path::{Path, TcpId, Via};
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// How often connections are looked at that are silent, or that no leg has. The latter get no
-/// less time than this for their first check.
+/// less time than this for their first check, which names a leg that is there, or is offered.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection whose first frame is an ICE check for a leg of the worker that it is sent to.

@@ -2,6 +2,7 @@
 
 use super::path::Candidate;
 use super::stats::LegStats;
+use super::stun::BindingRequest;
 use super::worker::WorkerId;
 use super::{
     ClientId, CloseReason, Fallback, GroupId, Leg, MediaKind, PublicationId, SubscriptionId, Wanted,
@@ -17,6 +18,14 @@ pub enum Command {
     UpdatePublication(Box<PublicationConfig>),
     /// A subscriber answered our offer, the first or a later one.
     AddSubscription(Box<SubscriptionConfig>),
+    /// An offer of ours is out, the first one for this leg or one that restarts ICE: checks are
+    /// answered from now on, whoever the peer says to be.
+    Offer {
+        /// Where.
+        leg: Leg,
+        /// Our credentials; the peer's are not known yet.
+        ice: IceCredentials,
+    },
     /// New ICE credentials on a live leg; DTLS and SRTP go on (`protocol/signaling.md`, 13.7).
     RestartIce {
         /// Where.
@@ -117,8 +126,19 @@ pub struct IceCredentials {
     pub local_ufrag: String,
     /// Ours; the key of MESSAGE-INTEGRITY.
     pub local_pwd: String,
-    /// Theirs; the second half of USERNAME.
-    pub remote_ufrag: String,
+    /// Theirs; the second half of USERNAME. `None` until they have answered: then any will do, as
+    /// nobody else knows our password (RFC 8445, 7.3).
+    pub remote_ufrag: Option<String>,
+}
+
+impl IceCredentials {
+    /// The password for an authentic check; `None` for any other.
+    pub(super) fn authenticate(&self, request: &BindingRequest<'_>) -> Option<&str> {
+        let theirs = self.remote_ufrag.as_deref();
+        let named = self.local_ufrag == request.local_ufrag()
+            && theirs.is_none_or(|theirs| theirs == request.remote_ufrag());
+        (named && request.verify(&self.local_pwd)).then_some(self.local_pwd.as_str())
+    }
 }
 
 impl std::fmt::Debug for IceCredentials {
@@ -145,7 +165,7 @@ impl TransportConfig {
             ice: IceCredentials {
                 local_ufrag: String::new(),
                 local_pwd: String::new(),
-                remote_ufrag: String::new(),
+                remote_ufrag: None,
             },
             fingerprint: Fingerprint {
                 algorithm: FingerprintAlgorithm::Sha256,
@@ -294,6 +314,16 @@ pub struct SubscriptionConfig {
     pub wanted: Wanted,
     /// At most one per kind; sections the subscriber refused are missing.
     pub tracks: Vec<OutboundTrackConfig>,
+}
+
+impl SubscriptionConfig {
+    /// The leg it goes over.
+    pub(super) fn leg(&self) -> Leg {
+        match self.shared {
+            true => Leg::Shared(self.client),
+            false => Leg::Subscriber(self.id),
+        }
+    }
 }
 
 /// One `m=` section towards a subscriber.

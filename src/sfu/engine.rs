@@ -17,6 +17,7 @@ use super::handoff::Handoff;
 use super::handshake::{HandshakeInput, HandshakeOutput, SrtpKeys};
 use super::legs::Legs;
 use super::moment::Moment;
+use super::offered::Offered;
 use super::outlet::{Buffers, Outlet};
 use super::parcel::{Item, Parcel, Post};
 use super::path::{Path, RelayNames};
@@ -26,7 +27,7 @@ use super::speaker::Speakers;
 use super::stun::BindingRequest;
 use super::tap::{TapBatch, Taps};
 use super::timers::Timers;
-use super::transport::Transport;
+use super::transport::{Checked, Transport};
 use super::worker::WorkerId;
 use super::{CloseReason, GroupId, Leg, PublicationId, SubscriptionId, Wanted, allocate};
 use crate::clock::Epoch;
@@ -242,12 +243,18 @@ impl Core {
                 self.arm(leg);
             }
             Command::AddSubscription(config) => {
-                let id = config.id;
+                let (id, leg) = (config.id, config.leg());
+                let offered = self.legs.take_offered(leg);
                 self.legs.add_subscription(*config, &mut self.entropy, now);
-                if let Some(leg) = self.legs.subscriptions.get(&id).map(|s| s.leg()) {
-                    self.arm(leg);
+                if let Some(offered) = offered {
+                    self.catch_up(leg, offered, now);
                 }
+                self.arm(leg);
                 self.begin(id, &Moment::new(now, self.epoch), outlet);
+            }
+            Command::Offer { leg, ice } => {
+                self.legs.offer(leg, ice, now);
+                self.arm(leg);
             }
             Command::RestartIce { leg, ice } => {
                 self.legs.restart_ice(leg, ice, now);
@@ -286,6 +293,31 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Does for a new leg what was to be done before it was there.
+    fn catch_up(&mut self, leg: Leg, offered: Offered, now: Instant) {
+        for (path, nominates) in offered.checks() {
+            if let Some(transport) = self.legs.transport_mut(leg) {
+                let change = transport.checked(offered.ufrag(), nominates, path, now);
+                self.legs.apply(leg, path, change);
+            }
+        }
+        for datagram in offered.into_handshake() {
+            self.pass_handshake(leg, &datagram);
+        }
+    }
+
+    /// Passes a datagram of a handshake on, now or when there is a leg.
+    fn pass_handshake(&mut self, leg: Leg, datagram: &[u8]) {
+        let passed = match self.legs.transport_mut(leg) {
+            Some(transport) => self.handoff.datagram(leg, transport, datagram),
+            None => {
+                let offered = self.legs.offered_mut(leg);
+                offered.is_some_and(|offered| offered.handshake(datagram))
+            }
+        };
+        self.counters.dropped_handshakes += u64::from(!passed);
     }
 
     fn want(&mut self, id: SubscriptionId, wanted: Wanted, at: &Moment, outlet: &mut Outlet<'_>) {
@@ -422,6 +454,7 @@ impl Core {
             self.taps.end(now, |tap| tap.publication == id);
             self.silence(id);
         }
+        self.legs.take_offered(leg);
         let handoff = &mut self.handoff;
         self.legs
             .remove(leg, |leg, transport| handoff.stop(leg, transport));
@@ -455,13 +488,7 @@ impl Core {
             return;
         };
         match first {
-            20..=63 => {
-                if let Some(transport) = self.legs.transport_mut(leg)
-                    && !self.handoff.datagram(leg, transport, datagram)
-                {
-                    self.counters.dropped_handshakes += 1;
-                }
-            }
+            20..=63 => self.pass_handshake(leg, datagram),
             128..=191 => match self.media(leg, datagram, slot, at, outlet) {
                 Ok(()) => {}
                 Err(Refused::Media) => self.counters.rejected_media += 1,
@@ -493,7 +520,7 @@ impl Core {
         }
         let authentic = parsed.and_then(|request| {
             let leg = self.legs.by_ufrag(request.local_ufrag())?;
-            let pwd = self.legs.transport(leg)?.authenticate(&request)?;
+            let pwd = self.legs.authenticate(leg, &request)?;
             (!self.legs.is_taken(from, leg, at.now)).then_some((request, leg, pwd))
         });
         let Some((request, leg, pwd)) = authentic else {
@@ -515,11 +542,17 @@ impl Core {
             Some(worker) => self.post.note(worker, Item::Route(from)),
             None => self.post.forget(&from),
         }
-        let Some(transport) = self.legs.transport_mut(leg) else {
-            return;
-        };
         let nominates = request.use_candidate();
-        let change = transport.checked(request.local_ufrag(), nominates, from, at.now);
+        let change = if let Some(transport) = self.legs.transport_mut(leg) {
+            transport.checked(request.local_ufrag(), nominates, from, at.now)
+        } else {
+            let offered = self.legs.offered_mut(leg);
+            let gained = offered.is_some_and(|offered| offered.check(from, nominates));
+            Checked {
+                gained,
+                ..Checked::default()
+            }
+        };
         self.legs.apply(leg, from, change);
         self.announce(leg, at, outlet);
     }

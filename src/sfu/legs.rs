@@ -7,10 +7,12 @@ use rustc_hash::FxHashMap;
 use super::command::{
     IceCredentials, MirrorConfig, PublicationConfig, SubscriptionConfig, TransportConfig,
 };
+use super::offered::Offered;
 use super::path::Path;
 use super::publication::Publication;
 use super::receiver::{Receiver, SharedLeg};
 use super::send_leg::SendLeg;
+use super::stun::BindingRequest;
 use super::subscription::Subscription;
 use super::timers::Armed;
 use super::transport::{Checked, Transport};
@@ -26,6 +28,8 @@ pub(super) struct Legs {
     pub(super) receivers: FxHashMap<ClientId, Box<Receiver>>,
     /// Receivers whose network is to be shared anew; each once.
     pub(super) unsettled: Vec<ClientId>,
+    /// Those that are not legs yet: our offer is out.
+    offered: FxHashMap<Leg, Offered>,
     by_ufrag: FxHashMap<String, Leg>,
     by_path: FxHashMap<Path, Leg>,
 }
@@ -167,6 +171,48 @@ impl Legs {
             shared.by_ssrc.retain(|_, known| *known != id);
             let ssrcs = subscription.tracks.iter().map(|track| track.config.ssrc);
             shared.by_ssrc.extend(ssrcs.map(|ssrc| (ssrc, id)));
+        }
+    }
+
+    /// Answers checks for a leg that is offered, or offered anew.
+    pub(super) fn offer(&mut self, leg: Leg, ice: IceCredentials, now: Instant) {
+        if self.transport(leg).is_some() {
+            return self.restart_ice(leg, ice, now);
+        }
+        let before = self.offered.get(&leg);
+        if before.is_some_and(|before| before.ufrag() == ice.local_ufrag) {
+            return;
+        }
+        self.take_offered(leg);
+        self.by_ufrag.insert(ice.local_ufrag.clone(), leg);
+        self.offered.insert(leg, Offered::new(ice));
+    }
+
+    /// Takes out what was offered, with the paths that nobody else has proven to own meanwhile.
+    pub(super) fn take_offered(&mut self, leg: Leg) -> Option<Offered> {
+        let mut offered = self.offered.remove(&leg)?;
+        self.retire(leg, Some(offered.ufrag().to_owned()));
+        let by_path = &mut self.by_path;
+        offered.retain(|path| {
+            let own = by_path.get(path) == Some(&leg);
+            if own {
+                by_path.remove(path);
+            }
+            own
+        });
+        Some(offered)
+    }
+
+    /// A leg that is only offered.
+    pub(super) fn offered_mut(&mut self, leg: Leg) -> Option<&mut Offered> {
+        self.offered.get_mut(&leg)
+    }
+
+    /// The password for an authentic check of a leg, or one that is offered; `None` for any other.
+    pub(super) fn authenticate(&self, leg: Leg, request: &BindingRequest<'_>) -> Option<&str> {
+        match self.transport(leg) {
+            Some(transport) => transport.authenticate(request),
+            None => self.offered.get(&leg)?.authenticate(request),
         }
     }
 

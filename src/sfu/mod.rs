@@ -41,6 +41,7 @@ mod layer;
 mod legs;
 mod moment;
 mod nack;
+mod offered;
 mod outbound;
 mod outlet;
 mod packet;

@@ -60,7 +60,6 @@ struct Publication {
 struct Subscription {
     session: u64,
     client: ClientId,
-    shared: bool,
     publication: PublicationId,
     worker: WorkerId,
     /// Whether its worker knows it.
@@ -101,7 +100,6 @@ impl Shards {
             Request::Subscribe {
                 subscription,
                 client,
-                shared,
                 publication,
                 ..
             } => {
@@ -109,7 +107,6 @@ impl Shards {
                 let placed = Subscription {
                     session,
                     client: *client,
-                    shared: *shared,
                     publication: *publication,
                     worker,
                     added: false,
@@ -117,16 +114,8 @@ impl Shards {
                 self.subscriptions.insert(*subscription, placed);
                 worker
             }
-            Request::Unsubscribe { subscription } => {
-                let known = self.subscriptions.get(subscription);
-                let worker = known.map_or(WorkerId::default(), |known| known.worker);
-                // One that was never answered ends without a command, if it has its own leg.
-                if known.is_some_and(|known| !known.added && !known.shared) {
-                    self.forget(Leg::Subscriber(*subscription));
-                }
-                worker
-            }
-            Request::SubscriberAnswer { subscription, .. }
+            Request::Unsubscribe { subscription }
+            | Request::SubscriberAnswer { subscription, .. }
             | Request::SubscriberOffer { subscription, .. }
             | Request::Update { subscription, .. } => self.worker(Leg::Subscriber(*subscription)),
             Request::Unpublish { publication } => self.worker(Leg::Publisher(*publication)),
@@ -169,7 +158,7 @@ impl Shards {
                 let worker = self.worker(Leg::Subscriber(*subscription));
                 self.commands.push_back((worker, command));
             }
-            Command::RestartIce { leg, .. } | Command::Stats(leg) => {
+            Command::Offer { leg, .. } | Command::RestartIce { leg, .. } | Command::Stats(leg) => {
                 self.commands.push_back((self.worker(*leg), command));
             }
             Command::AddTap(TapConfig { publication, .. })
@@ -482,9 +471,9 @@ mod tests {
                 wanted,
             },
         );
-        shards.place(1, &Request::Unsubscribe { subscription });
+        shards.handle_command(Command::Remove(Leg::Subscriber(subscription)));
         assert_eq!(shards.loads, [0, 0]);
         assert!(shards.sessions.is_empty() && shards.subscriptions.is_empty());
-        assert_eq!(told(&mut shards), []);
+        assert_eq!(told(&mut shards), [(0, "Remove".to_owned())]);
     }
 }

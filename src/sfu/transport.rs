@@ -18,7 +18,7 @@ const CONSENT: Duration = Duration::from_secs(30);
 const PATH_ALIVE: Duration = Duration::from_secs(8);
 
 /// Paths of one leg; the one without a check for the longest time makes room.
-const MAX_PATHS: usize = 8;
+pub(super) const MAX_PATHS: usize = 8;
 
 /// The network side of one leg.
 #[derive(Debug)]
@@ -119,12 +119,7 @@ impl Transport {
     /// The password for an authentic check; `None` for any other.
     pub(super) fn authenticate(&self, request: &BindingRequest<'_>) -> Option<&str> {
         let mut all = std::iter::once(&self.ice).chain(&self.retiring);
-        let ice = all.find(|ice| {
-            ice.local_ufrag == request.local_ufrag() && ice.remote_ufrag == request.remote_ufrag()
-        })?;
-        request
-            .verify(&ice.local_pwd)
-            .then_some(ice.local_pwd.as_str())
+        all.find_map(|ice| ice.authenticate(request))
     }
 
     /// Takes note of an authentic check.
@@ -235,7 +230,7 @@ pub(super) mod tests {
             ice: IceCredentials {
                 local_ufrag: name.into(),
                 local_pwd: format!("{name}-password-of-22-chars"),
-                remote_ufrag: format!("{name}-remote"),
+                remote_ufrag: Some(format!("{name}-remote")),
             },
             fingerprint: Fingerprint {
                 algorithm: FingerprintAlgorithm::Sha256,

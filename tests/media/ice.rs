@@ -6,7 +6,7 @@ use std::time::Duration;
 use parlor::sfu::command::{Command, EngineEvent};
 use parlor::sfu::handshake::{HandshakeInput, HandshakeOutput};
 use parlor::sfu::path::{Path, TcpId, Via};
-use parlor::sfu::{CloseReason, Leg, PublicationId};
+use parlor::sfu::{CloseReason, Leg, PublicationId, SubscriptionId};
 
 use crate::world::*;
 
@@ -67,6 +67,85 @@ fn a_replayed_packet_is_dropped() {
     world.receive_one(&packet, publisher.address);
     assert_eq!(subscriber.open(&mut world.net).0.len(), 1);
     assert_eq!(world.engine.counters().rejected_media, 2);
+}
+
+#[test]
+fn whoever_was_offered_a_leg_is_answered_before_its_own_answer_is_here() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let mut subscriber = Peer::new(Leg::Subscriber(SubscriptionId(11)), 11, CM);
+    let (remote, via) = (subscriber.address, Via::Tcp(TcpId(1)));
+    let path = Path { remote, via };
+    world.command(subscriber.offer());
+    ways(&mut world);
+    world.receive_one(&subscriber.check(true), path);
+    assert_eq!(ways(&mut world), [via]);
+    assert!(world.engine.knows(&path));
+    for index in 0..9 {
+        world.receive_one(&[22, index], path);
+    }
+    assert_eq!(world.engine.poll_handshake(), None);
+    assert!(world.engine.counters().dropped_handshakes > 0);
+
+    let config = subscription(SubscriptionId(11), PublicationId(1), subscriber.transport());
+    world.command(Command::AddSubscription(Box::new(config)));
+    let Some(HandshakeInput::Datagram { leg, bytes, .. }) = world.engine.poll_handshake() else {
+        panic!("a handshake");
+    };
+    assert_eq!((leg, bytes), (subscriber.leg, vec![22, 0]));
+    let keys = subscriber.keys();
+    world
+        .engine
+        .handle_handshake(keys, world.now, &mut world.net);
+    assert_eq!(world.events(), [EngineEvent::Connected(subscriber.leg)]);
+    ways(&mut world);
+    world.receive_one(&publisher.audio(1), publisher.address);
+    assert_eq!(ways(&mut world), [via]);
+    assert_eq!(subscriber.open(&mut world.net).0.len(), 1);
+}
+
+#[test]
+fn an_offer_that_is_over_is_answered_to_no_longer() {
+    let mut world = World::new();
+    let subscriber = Peer::new(Leg::Subscriber(SubscriptionId(11)), 11, CM);
+    world.command(subscriber.offer());
+    world.check(&subscriber);
+    world.command(Command::Remove(subscriber.leg));
+    assert!(!world.engine.knows(&subscriber.address.into()));
+    world.net.sent.clear();
+    world.check(&subscriber);
+    assert_eq!(world.net.sent, []);
+}
+
+#[test]
+fn a_path_that_another_leg_has_proven_to_own_meanwhile_is_not_taken_over() {
+    let mut world = World::new();
+    let subscriber = Peer::new(Leg::Subscriber(SubscriptionId(11)), 11, CM);
+    world.command(subscriber.offer());
+    world.check(&subscriber);
+    let mut publisher = world.publisher(1, 1, CM);
+    publisher.address = subscriber.address;
+    world.check(&publisher);
+    let config = subscription(SubscriptionId(11), PublicationId(1), subscriber.transport());
+    world.command(Command::AddSubscription(Box::new(config)));
+    world.net.sent.clear();
+    world.receive_one(&publisher.audio(1), publisher.address);
+    assert_eq!(world.engine.counters().unknown_source, 0);
+    assert_eq!(world.net.sent, []);
+}
+
+#[test]
+fn our_own_restart_of_ice_takes_effect_with_the_first_check() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let mut subscriber = world.subscriber(1, 1, 11, CM);
+    subscriber.ice = credentials("restarted");
+    subscriber.address = elsewhere(5);
+    world.command(subscriber.offer());
+    world.check(&subscriber);
+    world.net.sent.clear();
+    world.receive_one(&publisher.audio(1), publisher.address);
+    assert_eq!(subscriber.open(&mut world.net).0.len(), 1);
 }
 
 #[test]

@@ -62,14 +62,18 @@ impl Server {
 
     /// A leg at a worker, known by its number.
     async fn leg(&self, leg: Leg, worker: usize) -> Peer {
+        let peer = peer(leg, worker);
+        self.add(&peer, worker).await;
+        peer
+    }
+
+    async fn command(&self, worker: usize, command: Command) {
         let worker = WorkerId::new(worker).unwrap();
-        let number = match leg {
-            Leg::Publisher(PublicationId(id)) | Leg::Subscriber(SubscriptionId(id)) => id,
-            Leg::Shared(ClientId(id)) => id,
-        };
-        let mut peer = Peer::new(leg, number as u16, CM);
-        peer.ice = credentials(&format!("{}-{leg}", worker.mark()));
-        let command = match leg {
+        self.workers.command(worker, command).await;
+    }
+
+    async fn add(&self, peer: &Peer, worker: usize) {
+        let command = match peer.leg {
             Leg::Publisher(id) => {
                 Command::AddPublication(Box::new(publication(id, peer.transport())))
             }
@@ -82,8 +86,7 @@ impl Server {
                 Command::AddSubscription(Box::new(config))
             }
         };
-        self.workers.command(worker, command).await;
-        peer
+        self.command(worker, command).await;
     }
 
     /// Keys a leg and waits for word of it.
@@ -166,6 +169,18 @@ impl Client {
     }
 }
 
+/// Whoever is at the other end of a leg at this worker.
+fn peer(leg: Leg, worker: usize) -> Peer {
+    let number = match leg {
+        Leg::Publisher(PublicationId(id)) | Leg::Subscriber(SubscriptionId(id)) => id,
+        Leg::Shared(ClientId(id)) => id,
+    };
+    let mut peer = Peer::new(leg, number as u16, CM);
+    let mark = WorkerId::new(worker).unwrap().mark();
+    peer.ice = credentials(&format!("{mark}-{leg}"));
+    peer
+}
+
 fn unlimited() -> Quota {
     Quota::new(100, 100)
 }
@@ -232,6 +247,26 @@ async fn a_publisher_over_tcp_is_seen_over_tcp_and_over_udp() {
     // Checks and their answers too.
     assert_eq!(counted.received, BURST + 2);
     assert!(counted.sent >= BURST + 2 && counted.overflowed == 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_checks_once_and_before_it_answers_is_served() {
+    let mut server = Server::start(2, unlimited()).await;
+    let mut publisher = server.leg(Leg::Publisher(PublicationId(1)), 1).await;
+    let mut sends = server.connected(&publisher).await;
+    server.key(&publisher, 1).await;
+    let mut subscriber = peer(Leg::Subscriber(SubscriptionId(2)), 1);
+    server.command(1, subscriber.offer()).await;
+    let mut receives = server.connected(&subscriber).await;
+    server.add(&subscriber, 1).await;
+    server.key(&subscriber, 1).await;
+    tokio::task::spawn_blocking(move || {
+        sends.send([&publisher.audio(1)[..]]);
+        expect(&mut subscriber, 1, || receives.read());
+    })
+    .await
+    .unwrap();
     server.stop().await;
 }
 

@@ -102,6 +102,15 @@ impl Peer {
         }
     }
 
+    /// An offer of ours to it: nothing is known of it yet.
+    pub fn offer(&self) -> Command {
+        let ice = IceCredentials {
+            remote_ufrag: None,
+            ..self.ice.clone()
+        };
+        Command::Offer { leg: self.leg, ice }
+    }
+
     /// A Binding request.
     pub fn check(&self, nominate: bool) -> Vec<u8> {
         binding_request(&self.ice, nominate)
@@ -240,7 +249,7 @@ pub fn credentials(name: &str) -> IceCredentials {
     IceCredentials {
         local_ufrag: name.into(),
         local_pwd: format!("{name}-password-of-22-characters"),
-        remote_ufrag: format!("{name}-remote"),
+        remote_ufrag: Some(format!("{name}-remote")),
     }
 }
 
@@ -464,7 +473,8 @@ pub fn shared_subscription(
 fn binding_request(ice: &IceCredentials, nominate: bool) -> Vec<u8> {
     let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
     message.extend_from_slice(&[5; 12]);
-    let username = format!("{}:{}", ice.local_ufrag, ice.remote_ufrag);
+    let theirs = ice.remote_ufrag.as_deref().unwrap_or_default();
+    let username = format!("{}:{theirs}", ice.local_ufrag);
     attribute(&mut message, 0x0006, username.as_bytes());
     attribute(&mut message, 0x802a, &[1; 8]);
     if nominate {

@@ -101,3 +101,17 @@ test("Firefox without H.264 hears a publisher of it, and is heard itself", async
   await Promise.all([ana.flowing(bens, ["audio"]), ben.flowing(anas, ["audio"])]);
   assert.deepEqual(await ana.call("videoCodecs"), []);
 });
+
+describe("Firefox and Chromium without UDP", () => {
+  const call = useCall({ media: "203.0.113.1:0", http: "203.0.113.1:0", env: { PARLOR_MEDIA_UDP: "false" } });
+
+  test("see and hear each other over TCP", async () => {
+    const sessionId = await call.createSession();
+    const ana = await call.join(sessionId, "ana", "publisher", { browser: firefox });
+    const ben = await call.join(sessionId, "ben");
+    await call.talk(ana, ben);
+    for (const page of [ana, ben]) {
+      await page.takes(Array(2).fill(`tcp ${new URL(call.parlor.url).port}`), ({ remote }) => `${remote.protocol} ${remote.port}`);
+    }
+  });
+});

@@ -21,7 +21,7 @@ use std::collections::{HashMap, VecDeque};
 use self::publisher::{Agreement, Publication};
 use self::shared::Shared;
 use self::subscriber::{Adapted, Order, Subscription};
-use super::command::{Command, EngineEvent, LocalEndpoint};
+use super::command::{Command, EngineEvent, IceCredentials, LocalEndpoint};
 use super::worker::WorkerId;
 use super::{
     ClientId, CloseReason, Event, Leg, PublicationId, Request, SubscriptionId, Terms, Wanted,
@@ -213,10 +213,7 @@ impl Negotiator {
                 let command = Command::AddSubscription(Box::new(config));
                 self.commands.push_back(command);
             }
-            Adapted::Offer(sdp) => self.events.push_back(Event::Offer {
-                subscription: id,
-                sdp,
-            }),
+            Adapted::Offer { sdp, restarted } => self.offer(id, sdp, restarted),
         }
     }
 
@@ -229,15 +226,23 @@ impl Negotiator {
             return self.share(order);
         }
         match Subscription::create(order, source.tracks(), &self.local, &mut self.entropy) {
-            Ok((subscription, sdp)) => {
+            Ok((subscription, sdp, ice)) => {
                 self.subscriptions.insert(id, subscription);
-                self.events.push_back(Event::Offer {
-                    subscription: id,
-                    sdp,
-                });
+                self.offer(id, sdp, Some(ice));
             }
             Err(reason) => self.close(Leg::Subscriber(id), reason),
         }
+    }
+
+    /// Makes an offer on a subscription's own leg, perhaps with new credentials.
+    fn offer(&mut self, id: SubscriptionId, sdp: String, ice: Option<IceCredentials>) {
+        let leg = Leg::Subscriber(id);
+        let command = ice.map(|ice| Command::Offer { leg, ice });
+        self.commands.extend(command);
+        self.events.push_back(Event::Offer {
+            subscription: id,
+            sdp,
+        });
     }
 
     /// An answer to a subscription that ended meanwhile, or a second answer, is not an error.
@@ -325,16 +330,14 @@ impl Negotiator {
     fn drop_leg(&mut self, leg: Leg) -> bool {
         match leg {
             Leg::Publisher(id) => {
-                let known = self.publications.remove(&id).is_some();
-                if known {
-                    self.subscriptions.retain(|_, s| s.publication() != id);
-                }
-                known
+                let of_it = self.subscriptions.extract_if(|_, s| s.publication() == id);
+                // Of the others the engine knows whose they are.
+                let offered = of_it.filter(|(_, subscription)| !subscription.is_answered());
+                let end = |(id, _)| Command::Remove(Leg::Subscriber(id));
+                self.commands.extend(offered.map(end));
+                self.publications.remove(&id).is_some()
             }
-            Leg::Subscriber(id) => self
-                .subscriptions
-                .remove(&id)
-                .is_some_and(|subscription| subscription.is_answered()),
+            Leg::Subscriber(id) => self.subscriptions.remove(&id).is_some(),
             Leg::Shared(_) => false,
         }
     }

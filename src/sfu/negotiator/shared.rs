@@ -100,8 +100,9 @@ impl Shared {
         }
         let offered = sections(new);
         self.out = Some(id);
-        let offer = self.describe(offered, Setup::ActPass, endpoint);
-        Ok(Adapted::Offer(offer))
+        let sdp = self.describe(offered, Setup::ActPass, endpoint);
+        let restarted = None;
+        Ok(Adapted::Offer { sdp, restarted })
     }
 
     /// Takes the answer to our offer. What it refused, or left out, is not sent.
@@ -268,7 +269,12 @@ impl Negotiator {
                     let command = Command::AddSubscription(Box::new(config));
                     self.commands.push_back(command);
                 }
-                Ok(Adapted::Offer(sdp)) => {
+                Ok(Adapted::Offer { sdp, .. }) => {
+                    if let State::New(local) = &shared.state {
+                        let leg = Leg::Shared(client);
+                        let ice = local.ice();
+                        self.commands.push_back(Command::Offer { leg, ice });
+                    }
                     let subscription = id;
                     self.events.push_back(Event::Offer { subscription, sdp });
                 }

@@ -84,17 +84,21 @@ pub(super) enum Adapted {
     /// Only the publisher's numbers are others.
     Renumbered(SubscriptionConfig),
     /// The subscriber has to agree to this.
-    Offer(String),
+    Offer {
+        sdp: String,
+        /// New credentials, if it restarts ICE.
+        restarted: Option<IceCredentials>,
+    },
 }
 
 impl Subscription {
-    /// Offers what a publication has.
+    /// Offers what a publication has, with these credentials.
     pub(super) fn create(
         order: Order,
         tracks: &[Track],
         endpoint: &LocalEndpoint,
         entropy: &mut Entropy,
-    ) -> Result<(Self, String), CloseReason> {
+    ) -> Result<(Self, String, IceCredentials), CloseReason> {
         let mut local = Local::new(endpoint.worker, entropy);
         let mut numbers = Numbers::new(MidStyle::Plain);
         let stream = entropy.uuid().to_string();
@@ -103,6 +107,7 @@ impl Subscription {
             return Err(CloseReason::NothingInCommon);
         }
         let offer = local.describe(sections(&outgoing), true, Setup::ActPass, endpoint);
+        let ice = local.ice();
         let subscription = Self {
             order,
             state: State::Offered(local),
@@ -112,7 +117,7 @@ impl Subscription {
             proposed: None,
             next: Next::Nothing,
         };
-        Ok((subscription, offer))
+        Ok((subscription, offer, ice))
     }
 
     /// Goes along with the publisher's tracks as they are now. One offer is out at a time; what
@@ -133,8 +138,10 @@ impl Subscription {
         let State::Answered(transport) = &mut self.state else {
             return Adapted::Unchanged;
         };
+        let mut restarted = None;
         if next == Next::Restart {
             transport.local.restart(entropy);
+            restarted = Some(transport.local.ice());
         } else if sections(&planned) == sections(&self.outgoing) {
             let renumbered = payload_types(&planned) != payload_types(&self.outgoing);
             self.outgoing = planned;
@@ -143,11 +150,11 @@ impl Subscription {
                 _ => Adapted::Unchanged,
             };
         }
-        let offer = transport
+        let sdp = transport
             .local
             .describe(sections(&planned), true, Setup::ActPass, endpoint);
         self.proposed = Some(planned);
-        Adapted::Offer(offer)
+        Adapted::Offer { sdp, restarted }
     }
 
     /// Takes the answer to our offer. What it refused, or left out, is not sent.

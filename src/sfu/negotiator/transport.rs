@@ -61,6 +61,15 @@ impl Local {
         }
     }
 
+    /// Our credentials, while the peer's are not known.
+    pub(super) fn ice(&self) -> IceCredentials {
+        IceCredentials {
+            local_ufrag: self.ufrag.clone(),
+            local_pwd: self.pwd.clone(),
+            remote_ufrag: None,
+        }
+    }
+
     /// New credentials (RFC 8445, 9).
     pub(super) fn restart(&mut self, entropy: &mut Entropy) {
         // The leg stays where it is.
@@ -188,9 +197,8 @@ impl Transport {
 
     fn ice(&self) -> IceCredentials {
         IceCredentials {
-            local_ufrag: self.local.ufrag.clone(),
-            local_pwd: self.local.pwd.clone(),
-            remote_ufrag: self.remote.ufrag.clone(),
+            remote_ufrag: Some(self.remote.ufrag.clone()),
+            ..self.local.ice()
         }
     }
 }

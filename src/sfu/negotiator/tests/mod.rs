@@ -152,8 +152,10 @@ impl Sfu {
         });
     }
 
+    /// What the engine is told once our offer was answered.
     fn subscribed(&mut self) -> SubscriptionConfig {
-        match self.0.poll_command() {
+        let mut commands = std::iter::from_fn(|| self.0.poll_command());
+        match commands.find(|command| !matches!(command, Command::Offer { .. })) {
             Some(Command::AddSubscription(config)) => *config,
             other => panic!("a subscription, not {other:?}"),
         }

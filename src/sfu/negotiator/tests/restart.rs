@@ -41,8 +41,8 @@ fn a_restart_that_crosses_our_offer_is_made_up_for() {
     sfu.answer(&answer_to(&third, |_| true).replace("JK+F", "c3cR"));
     let ice = sfu.subscribed().transport.ice;
     assert_eq!(
-        (ice.local_ufrag, ice.remote_ufrag.as_str()),
-        (ufrag(&third), "c3cR")
+        (ice.local_ufrag, ice.remote_ufrag.as_deref()),
+        (ufrag(&third), Some("c3cR"))
     );
 }
 
@@ -83,7 +83,7 @@ fn a_subscribers_own_offer_restarts_ice_and_keeps_everything_else() {
     else {
         panic!("a restart: {commands:?}");
     };
-    assert_eq!(remote_ufrag, "b2bQ");
+    assert_eq!(remote_ufrag.as_deref(), Some("b2bQ"));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn an_answer_starts_the_subscription_with_what_it_kept() {
     let config = sfu.subscribed();
     assert_eq!(config.publication, PUBLICATION);
     assert!(!config.wanted.video);
-    assert_eq!(config.transport.ice.remote_ufrag, "JK+F");
+    assert_eq!(config.transport.ice.remote_ufrag.as_deref(), Some("JK+F"));
     let [audio, video] = config.tracks.as_slice() else {
         panic!("two tracks");
     };
@@ -96,7 +96,7 @@ fn an_answer_that_keeps_nothing_closes_the_subscription() {
         sfu.commands();
         sfu.answer(&answer);
         assert_eq!(sfu.closed(SUBSCRIBER), CloseReason::NothingInCommon);
-        assert!(sfu.commands().is_empty());
+        assert!(matches!(sfu.commands()[..], [Command::Remove(SUBSCRIBER)]));
     }
 }
 
@@ -189,4 +189,40 @@ fn the_engines_news_reach_the_hub_once() {
         sfu.commands().is_empty(),
         "the engine has forgotten it already"
     );
+}
+
+#[test]
+fn the_engine_knows_of_an_offer_before_its_answer_and_of_its_end() {
+    let offer = |sfu: &mut Sfu| {
+        sfu.publish(OFFER);
+        sfu.commands();
+        SessionDescription::parse(&sfu.subscribe()).unwrap()
+    };
+    let mut sfu = Sfu::new();
+    let offered = offer(&mut sfu);
+    let commands = sfu.commands();
+    let [Command::Offer { leg, ice }] = commands.as_slice() else {
+        panic!("an offer: {commands:?}");
+    };
+    let head = &offered.sections[0];
+    assert_eq!((*leg, &ice.remote_ufrag), (SUBSCRIBER, &None));
+    assert_eq!(
+        (&ice.local_ufrag, &ice.local_pwd),
+        (&head.ice_ufrag, &head.ice_pwd)
+    );
+    sfu.0.handle_request(Request::Unsubscribe {
+        subscription: SUBSCRIPTION,
+    });
+    assert!(matches!(sfu.commands()[..], [Command::Remove(SUBSCRIBER)]));
+
+    offer(&mut sfu);
+    sfu.commands();
+    sfu.0.handle_request(Request::Unpublish {
+        publication: PUBLICATION,
+    });
+    let commands = sfu.commands();
+    assert!(matches!(
+        commands[..],
+        [Command::Remove(SUBSCRIBER), Command::Remove(PUBLISHER)]
+    ));
 }
