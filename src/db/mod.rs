@@ -10,18 +10,21 @@ pub mod callbacks;
 mod connect;
 pub mod error;
 pub mod inspect;
+mod pool;
 pub mod projects;
 pub mod sessions;
 pub mod webhooks;
 
 use std::path::Path;
 
-use sqlx::AnyPool;
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::model::codec::VideoCodecs;
+use crate::telemetry::histogram::Histogram;
 use crate::webhook::target::TargetUrl;
 use connect::Place;
+use pool::{Pool, Times};
 
 pub use accounts::Accounts;
 pub use callbacks::Callbacks;
@@ -35,11 +38,12 @@ pub use webhooks::Webhooks;
 #[derive(Debug, Clone)]
 pub struct Db {
     /// For statements that change nothing.
-    reader: AnyPool,
+    reader: Pool,
     /// For all others. One connection with SQLite: whoever holds it keeps all other writers
     /// waiting, so a transaction waits for nothing but the database.
-    writer: AnyPool,
+    writer: Pool,
     writer_is_apart: bool,
+    times: Times,
 }
 
 /// Connections to the database.
@@ -67,10 +71,12 @@ impl Db {
         place.prepare(options).await?;
         let writer_is_apart = matches!(place, Place::Sqlite(_));
         let (reader, writer) = place.pools(options);
+        let times = Times::new(Clock::system());
         Ok(Self {
-            reader,
-            writer,
+            reader: Pool::new(reader, times.clone()),
+            writer: Pool::new(writer, times.clone()),
             writer_is_apart,
+            times,
         })
     }
 
@@ -101,9 +107,17 @@ impl Db {
         Ok(())
     }
 
+    /// How long statements took so far, waiting for a connection included.
+    pub fn query_times(&self) -> Histogram {
+        self.times.observed()
+    }
+
     /// What its connections do just now.
     pub fn connections(&self) -> Connections {
-        let open = |pool: &AnyPool| (pool.size() as usize, pool.num_idle());
+        let open = |pool: &Pool| {
+            let pool = pool.connections();
+            (pool.size() as usize, pool.num_idle())
+        };
         let (mut all, mut idle) = open(&self.reader);
         // With PostgreSQL both are the same.
         if self.writer_is_apart {

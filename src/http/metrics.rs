@@ -17,6 +17,7 @@ use crate::db::Connections;
 use crate::db::webhooks::Backlog;
 use crate::driver::{media, webhook};
 use crate::hub;
+use crate::telemetry::histogram::Histogram;
 use crate::telemetry::process::Usage;
 use crate::telemetry::text::{CONTENT_TYPE, Exposition, escaped};
 use crate::{tls, turn};
@@ -39,6 +40,8 @@ pub struct Scrape {
     pub database_answer: Duration,
     /// What its connections do.
     pub database_connections: Connections,
+    /// How long its statements took.
+    pub database_queries: Histogram,
     /// Webhooks since the start.
     pub webhooks: webhook::Counters,
     /// Webhooks in the database, if it answers.
@@ -92,6 +95,7 @@ async fn metrics(State(state): State<AppState>) -> Response {
         database,
         database_answer,
         database_connections: state.db.connections(),
+        database_queries: state.db.query_times(),
         webhooks: state.webhooks.counters(),
         backlog: backlog.ok().and_then(Result::ok),
         at_unix_ms: state.clock.unix_ms(),
@@ -155,12 +159,23 @@ impl Scrape {
         ];
         let help = "Connections to the database.";
         out.labelled("gauge", "parlor_database_connections", help, states);
+        let help = "Time of a statement of the database, waiting for a connection included.";
+        out.histogram(
+            "parlor_database_query_seconds",
+            help,
+            &self.database_queries,
+        );
         self.certificate(out);
         let usage = self.usage;
         out.gauge(
             "process_resident_memory_bytes",
             "Memory in use.",
             usage.resident_bytes,
+        );
+        out.counter(
+            "process_cpu_seconds_total",
+            "Processor time used.",
+            usage.cpu.as_secs_f64(),
         );
         out.gauge(
             "process_open_fds",

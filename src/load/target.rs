@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::model::jwt;
 use crate::model::project::{Project, ProjectStatus};
+use crate::telemetry::process;
 
 /// How long a server of our own may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -117,24 +118,12 @@ impl Target {
 
     /// Resident memory of the server in bytes, where it can be seen (Linux).
     pub(super) fn memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib * 1024)
+        process::resident_bytes(&self.pid?.to_string())
     }
 
     /// Processor time that the server has used so far, where it can be seen (Linux).
     pub(super) fn cpu_time(&self) -> Option<Duration> {
-        /// Kernel clock ticks a second (`USER_HZ`), the same on every Linux machine.
-        const HZ: u64 = 100;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid?)).ok()?;
-        // Field 2 is the command in parentheses; utime and stime are fields 14 and 15 (proc(5)).
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-        let user: u64 = fields.next()?.parse().ok()?;
-        let system: u64 = fields.next()?.parse().ok()?;
-        Some(Duration::from_millis((user + system) * 1000 / HZ))
+        process::cpu_time(&self.pid?.to_string())
     }
 }
 

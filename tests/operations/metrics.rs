@@ -62,6 +62,8 @@ async fn what_goes_on_is_counted() {
     }
     for name in [
         "parlor_database_connections{state=\"idle\"}",
+        "parlor_database_query_seconds_bucket{le=\"0.00005\"}",
+        "process_cpu_seconds_total",
         "parlor_webhooks{state=\"pending\"}",
         "parlor_webhooks_oldest_age_seconds",
         "parlor_webhooks_total{event=\"delivered\"}",
@@ -69,6 +71,8 @@ async fn what_goes_on_is_counted() {
         assert!(value(&text, name) >= 0.0, "{name}");
     }
     assert!(value(&text, "process_resident_memory_bytes") > 1e6);
+    // The project was looked up, the session was stored and found.
+    assert!(value(&text, "parlor_database_query_seconds_count") >= 3.0);
 }
 
 #[tokio::test]
