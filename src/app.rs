@@ -33,6 +33,7 @@ use crate::http::network_test::NetworkTests;
 use crate::http::rate::Rates;
 use crate::http::requests::Requests;
 use crate::http::serve::Connections;
+use crate::http::statistics::Asking;
 use crate::http::{AppState, SharedEntropy, metrics, router};
 use crate::hub::Hub;
 use crate::model::project::{Account, Project};
@@ -137,6 +138,7 @@ impl App {
             admissions,
             hub: hub.clone(),
             media: media.clone(),
+            statistics: Asking::new(media.clone()),
             certificate,
             draining: draining.clone(),
             webhooks: webhooks.clone(),

@@ -4,7 +4,9 @@
 mod account;
 mod project;
 mod reload;
+mod server;
 mod session;
+mod statistics;
 mod token;
 mod webhook;
 

@@ -1,35 +1,31 @@
 //! `parlor session`: what was created is in the store; what goes on is asked of the running server
 //! over REST, with the secret of the session's project.
 
-use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
-use clap::{Args, Subcommand};
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use std::time::Duration;
 
-use super::{print, time_text};
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::server::{Server, ServerArgs};
+use super::{print, statistics, time_text};
 use crate::app;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
-use crate::model::jwt;
 use crate::model::project::Project;
 use crate::model::session::Session;
 
-/// How long the server may take to see our requests, in seconds.
-const CALL_LIFETIME_S: i64 = 60;
+/// How long it is looked at what media does.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct SessionArgs {
     /// Answer in JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Where the server is; http.listen if not given.
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
     #[command(subcommand)]
     command: SessionCommand,
 }
@@ -44,7 +40,7 @@ enum SessionCommand {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// Show a session and who is in it.
+    /// Show a session, who is in it, and how well media gets through.
     Show {
         /// Its id.
         id: String,
@@ -59,11 +55,6 @@ enum SessionCommand {
 impl SessionArgs {
     pub(super) async fn run(self, config: &Config) -> Result<()> {
         let db = app::open_database(config).await?;
-        let listen = config.http.listen;
-        let server = self.server.unwrap_or_else(|| match listen.ip() {
-            ip if ip.is_unspecified() => format!("localhost:{}", listen.port()),
-            _ => listen.to_string(),
-        });
         match self.command {
             SessionCommand::List { project, limit } => {
                 let key = project.parse().context("this is no API key")?;
@@ -71,19 +62,18 @@ impl SessionArgs {
                 print_sessions(&sessions, self.json);
             }
             SessionCommand::Show { id } => {
-                let live = LiveSession::find(&db, &id, server).await?;
+                let live = LiveSession::find(&db, &id, self.server.resolve(config)?).await?;
                 let connections = live.items("connection").await?;
                 let streams = live.items("stream").await?;
-                live.print(&connections, &streams, self.json);
+                let statistics = live.statistics().await?;
+                live.print(&connections, &streams, statistics, self.json);
             }
             SessionCommand::End { id } => {
-                let live = LiveSession::find(&db, &id, server).await?;
+                let live = LiveSession::find(&db, &id, self.server.resolve(config)?).await?;
                 let connections = live.items("connection").await?;
                 for connection in &connections {
                     let id = connection["connectionId"].as_str().unwrap_or_default();
-                    // 404: it has left in the meantime.
-                    live.call(Method::DELETE, &format!("connection/{id}"), &[204, 404])
-                        .await?;
+                    live.disconnect(id).await?;
                 }
                 let count = connections.len();
                 print(&match self.json {
@@ -101,11 +91,11 @@ impl SessionArgs {
 struct LiveSession {
     session: Session,
     project: Project,
-    server: String,
+    server: Server,
 }
 
 impl LiveSession {
-    async fn find(db: &Db, id: &str, server: String) -> Result<Self> {
+    async fn find(db: &Db, id: &str, server: Server) -> Result<Self> {
         let id = id.parse().context("this is no session id")?;
         let session = db.sessions().find_any(&id).await?;
         let session = session.context("there is no such session")?;
@@ -119,52 +109,40 @@ impl LiveSession {
 
     /// The items of one of its lists.
     async fn items(&self, list: &str) -> Result<Vec<Value>> {
-        let body = self.call(Method::GET, list, &[200]).await?;
-        let answer: Value = serde_json::from_slice(&body)?;
+        let answer = self.server.get(&self.project, &self.path(list)).await?;
         Ok(answer["items"].as_array().cloned().unwrap_or_default())
     }
 
-    async fn call(&self, method: Method, path: &str, good: &[u16]) -> Result<Bytes> {
-        let now = Clock::system().unix_ms() / 1000;
-        let claims = json!({
-            "iss": self.project.id.to_string(), "ist": "project",
-            "iat": now, "exp": now + CALL_LIFETIME_S,
-        });
-        let (key, session) = (self.project.id, self.session.id.as_str());
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/v2/project/{key}/session/{session}/{path}"))
-            .header("host", &self.server)
-            .header("x-opentok-auth", jwt::sign(&claims, &self.project.secret))
-            .body(Full::new(Bytes::new()))?;
-        let stream = TcpStream::connect(&self.server)
-            .await
-            .with_context(|| format!("no server at {}; name it with --server", self.server))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let exchange = async {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await?.to_bytes();
-            let text = || String::from_utf8_lossy(&body).into_owned();
-            ensure!(
-                good.contains(&status.as_u16()),
-                "the server says {status}: {}",
-                text()
-            );
-            Ok(body)
-        };
-        tokio::select! {
-            answer = exchange => answer,
-            ended = connection => bail!("the server closed the connection: {ended:?}"),
+    /// How well its media gets through, seen for a while if there is any.
+    async fn statistics(&self) -> Result<Value> {
+        let path = self.path("statistics");
+        let look = || self.server.get(&self.project, &path);
+        let earlier = look().await?;
+        if earlier["count"] == 0 {
+            return Ok(json!([]));
         }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        Ok(statistics::with_bitrates(&earlier, look().await?))
     }
 
-    fn print(&self, connections: &[Value], streams: &[Value], json: bool) {
+    /// Puts a client out, unless it has left in the meantime.
+    async fn disconnect(&self, connection: &str) -> Result<()> {
+        let path = self.path(&format!("connection/{connection}"));
+        let call = (Method::DELETE, path.as_str());
+        self.server.call(&self.project, call, &[204, 404]).await?;
+        Ok(())
+    }
+
+    fn path(&self, below: &str) -> String {
+        format!("session/{}/{below}", self.session.id)
+    }
+
+    fn print(&self, connections: &[Value], streams: &[Value], statistics: Value, json: bool) {
         if json {
             let mut all = describe(&self.session);
             all["connections"] = connections.into();
             all["streams"] = streams.into();
+            all["statistics"] = statistics;
             return print(&all.to_string());
         }
         print(&format!("Session  {}", self.session.id));
@@ -187,6 +165,10 @@ impl LiveSession {
             let watching = stream["subscriberCount"].as_u64().unwrap_or_default();
             let (id, name) = (text(&stream["id"]), text(&stream["name"]));
             print(&format!("Stream      {id}  {watching} subscribers  {name}"));
+            let ways = statistics.as_array().into_iter().flatten();
+            for way in ways.filter(|way| way["id"] == stream["id"]) {
+                print(statistics::describe(way).trim_end_matches('\n'));
+            }
         }
     }
 }

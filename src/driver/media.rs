@@ -24,10 +24,12 @@ use super::streams::{self, Arrival, Streams};
 use super::workers::{Delivery, Links};
 use crate::clock::Clock;
 use crate::net::udp::{self, BatchSocket};
+use crate::sfu::Leg;
 use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use crate::sfu::engine::{self, Engine};
 use crate::sfu::handshake::{HandshakeInput, HandshakeOutput};
+use crate::sfu::stats::LegStats;
 use crate::telemetry::histogram::Histogram;
 
 /// Commands and handshake results that may wait for a worker. When full, the sender waits; the
@@ -62,6 +64,7 @@ pub(super) enum Input {
     Handshake(HandshakeOutput),
     Connection(Box<Arrival>),
     Snapshot(oneshot::Sender<Snapshot>),
+    Stats(Arc<[Leg]>, oneshot::Sender<Vec<LegStats>>),
     Stop,
 }
 
@@ -123,6 +126,16 @@ impl MediaHandle {
         sent.map_err(|_| WorkerStopped)?;
         self.wake();
         snapshot.await.map_err(|_| WorkerStopped)
+    }
+
+    /// The statistics of those of these publications and subscriptions that live here. The worker
+    /// does nothing else meanwhile: ask for few at a time.
+    pub(super) async fn stats(&self, legs: Arc<[Leg]>) -> Result<Vec<LegStats>, WorkerStopped> {
+        let (reply, stats) = oneshot::channel();
+        let sent = self.inputs.send(Input::Stats(legs, reply)).await;
+        sent.map_err(|_| WorkerStopped)?;
+        self.wake();
+        stats.await.map_err(|_| WorkerStopped)
     }
 
     /// Ends the worker; nothing it was told before is lost, nothing after is heard.
@@ -353,6 +366,11 @@ impl Turn {
                         forwarding: self.forwarding,
                         turns: self.turns,
                     });
+                }
+                Ok(Input::Stats(legs, reply)) => {
+                    let stats = legs.iter().filter_map(|leg| self.engine.stats(*leg));
+                    // As above.
+                    let _ = reply.send(stats.collect());
                 }
                 Ok(Input::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => {
                     return ControlFlow::Break(());

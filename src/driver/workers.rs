@@ -17,12 +17,17 @@ use super::streams::Arrival;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::net::udp::BatchSocket;
+use crate::sfu::Leg;
 use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::dtls::{Certificate, DtlsError, Handshakes};
 use crate::sfu::engine::Engine;
 use crate::sfu::parcel::{MAX_UNDER_WAY, Parcel};
 use crate::sfu::path::RelayNames;
+use crate::sfu::stats::LegStats;
 use crate::sfu::worker::{MAX_WORKERS, WorkerId};
+
+/// Statistics that a worker tells at a time: as long as a few dozen packets take.
+const STATS_AT_A_TIME: usize = 128;
 
 /// Workers that are bound but do not run yet.
 #[derive(Debug)]
@@ -160,6 +165,19 @@ impl WorkersHandle {
             sum.turns += one.turns;
         }
         Ok(sum)
+    }
+
+    /// The statistics of these publications and subscriptions, in no order; those that are gone are
+    /// left out. No worker is kept from forwarding for longer than [`STATS_AT_A_TIME`] take.
+    pub async fn stats(&self, legs: &[Leg]) -> Result<Vec<LegStats>, WorkerStopped> {
+        let mut all = Vec::with_capacity(legs.len());
+        for some in legs.chunks(STATS_AT_A_TIME) {
+            let some: Arc<[Leg]> = some.into();
+            for handle in &*self.0 {
+                all.extend(handle.stats(Arc::clone(&some)).await?);
+            }
+        }
+        Ok(all)
     }
 
     /// One worker.

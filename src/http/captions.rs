@@ -3,19 +3,22 @@
 
 use std::fmt;
 
+use axum::Json;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::body::Asked;
-use super::later::{Answer, later};
+use super::error::ApiError;
+use super::later::{Accepted, Answer};
 use super::start::{Start, Starts};
 use super::target::{Caller, PathId};
 use super::values::{Uri, Web, Within, yes};
 use crate::model::id::SessionId;
 use crate::model::role::Role;
 
-const LATER: Answer = later("Captioning");
+const LATER: ApiError = ApiError::Unsupported("Captioning");
 
 /// The body of `POST …/captions`.
 #[derive(Deserialize, JsonSchema)]
@@ -46,7 +49,7 @@ impl fmt::Debug for Captions {
 }
 
 /// What is spoken, as in BCP 47.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[allow(missing_docs, reason = "each says what it is")]
 pub enum Language {
     #[default]
@@ -78,6 +81,54 @@ pub enum Language {
     ThTh,
 }
 
+/// Captions that have been started.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "CaptionsStarted")]
+pub struct Started {
+    /// Their id.
+    pub captions_id: Uuid,
+}
+
+/// How captions are (`protocol/rest.md`, 19.6). Times are in seconds.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Captions")]
+pub struct Item {
+    /// Their id.
+    pub caption_id: Uuid,
+    /// The project's key: a text, unlike elsewhere.
+    pub project_id: String,
+    /// The session.
+    pub session_id: SessionId,
+    /// How far they are.
+    pub status: Status,
+    /// When they were started, in seconds since the Unix epoch.
+    pub created_at: i64,
+    /// When that changed last.
+    pub updated_at: i64,
+    /// For how many seconds they have been going on.
+    pub duration: u64,
+    /// What is spoken.
+    pub language_code: Language,
+    /// Who writes it down.
+    pub provider: String,
+    /// Always `caption`.
+    pub group: String,
+}
+
+/// How far captions are.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "CaptionsStatus")]
+#[allow(missing_docs, reason = "each says what it is")]
+pub enum Status {
+    Started,
+    Paused,
+    Stopped,
+    Failed,
+}
+
 impl Asked for Captions {}
 
 impl Starts for Captions {
@@ -87,17 +138,17 @@ impl Starts for Captions {
 }
 
 /// `POST …/captions`.
-pub async fn start(start: Start<Captions>) -> Answer {
+pub async fn start(start: Start<Captions>) -> Answer<Accepted<Json<Started>>> {
     start.check_token(&start.asked.token, &[Role::Moderator])?;
-    LATER
+    Err(LATER)
 }
 
 /// `GET …/captions/{id}`.
-pub async fn find(_: Caller, _: PathId) -> Answer {
-    LATER
+pub async fn find(_: Caller, _: PathId) -> Answer<Json<Item>> {
+    Err(LATER)
 }
 
 /// `POST …/captions/{id}/stop`.
-pub async fn stop(_: Caller, _: PathId) -> Answer {
-    LATER
+pub async fn stop(_: Caller, _: PathId) -> Answer<Accepted<()>> {
+    Err(LATER)
 }

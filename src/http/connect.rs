@@ -4,17 +4,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use axum::Json;
+use axum::http::StatusCode;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::body::Asked;
 use super::error::ApiError;
-use super::later::{Answer, later};
+use super::later::Answer;
 use super::start::{Start, Starts};
 use super::target::{Caller, PathId};
 use super::values::{Uri, WebSocket, invalid};
-use crate::model::id::{SessionId, StreamId};
+use crate::model::id::{ConnectionId, SessionId, StreamId};
 use crate::model::role::Role;
 
 /// Most bytes of names and values of `websocket.headers` in all (`protocol/rest.md`, 22).
@@ -23,7 +26,7 @@ const MAX_HEADERS: usize = 512;
 /// Samples per second.
 const AUDIO_RATES: [u32; 3] = [8000, 16_000, 24_000];
 
-const LATER: Answer = later("Audio Connector");
+const LATER: ApiError = ApiError::Unsupported("Audio Connector");
 
 /// The body of `POST …/connect`.
 #[derive(Deserialize, JsonSchema)]
@@ -98,6 +101,17 @@ impl Websocket {
     }
 }
 
+/// A session's sound on its way to a websocket.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "AudioConnector")]
+pub struct Item {
+    /// Its id.
+    pub id: Uuid,
+    /// Its connection, by which it is ended.
+    pub connection_id: ConnectionId,
+}
+
 impl Asked for Connect {
     fn check(&self) -> Result<(), ApiError> {
         self.websocket.check()
@@ -111,13 +125,13 @@ impl Starts for Connect {
 }
 
 /// `POST …/connect`.
-pub async fn start(start: Start<Connect>) -> Answer {
+pub async fn start(start: Start<Connect>) -> Answer<Json<Item>> {
     let speaking = [Role::Publisher, Role::Moderator];
     start.check_token(&start.asked.token, &speaking)?;
-    LATER
+    Err(LATER)
 }
 
 /// `POST …/connect/{id}/stop`.
-pub async fn stop(_: Caller, _: PathId) -> Answer {
-    LATER
+pub async fn stop(_: Caller, _: PathId) -> Answer<StatusCode> {
+    Err(LATER)
 }

@@ -1,7 +1,7 @@
 //! How a composed picture is arranged (`protocol/rest.md`, 11.7).
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::body::Asked;
@@ -12,7 +12,7 @@ use super::values::invalid;
 const MAX_STYLESHEET: usize = 64 * 1024;
 
 /// The predefined arrangements, and the one that a style sheet makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LayoutType {
     /// As large as they fit; two SDKs may send an empty text for it.
@@ -40,6 +40,21 @@ pub struct Layout {
     /// CSS; needed with `custom`, and with nothing else.
     pub stylesheet: Option<String>,
     /// The arrangement while a screen is shared; only with `bestFit`, and never `custom`.
+    pub screenshare_type: Option<LayoutType>,
+}
+
+/// The arrangement that is in use (`protocol/rest.md`, 26).
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CurrentLayout {
+    /// Which arrangement.
+    #[serde(rename = "type")]
+    pub kind: LayoutType,
+    /// CSS, with `custom`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stylesheet: Option<String>,
+    /// The arrangement while a screen is shared, if it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub screenshare_type: Option<LayoutType>,
 }
 

@@ -38,6 +38,7 @@ pub mod sessions;
 pub mod signals;
 pub mod sip;
 pub mod start;
+pub mod statistics;
 pub mod storage;
 pub mod streams;
 pub mod target;
@@ -80,6 +81,8 @@ pub struct AppState {
     pub hub: HubHandle,
     /// Forwards media.
     pub media: WorkersHandle,
+    /// Asks how well media gets through.
+    pub statistics: statistics::Asking,
     /// Tells back ends.
     pub webhooks: WebhookHandle,
     /// Changes what is logged.
@@ -155,6 +158,12 @@ impl FromRef<AppState> for SignalLimits {
 impl FromRef<AppState> for SharedEntropy {
     fn from_ref(state: &AppState) -> Self {
         state.entropy.clone()
+    }
+}
+
+impl FromRef<AppState> for statistics::Asking {
+    fn from_ref(state: &AppState) -> Self {
+        state.statistics.clone()
     }
 }
 

@@ -24,7 +24,7 @@ use super::openapi::{self, Document, routes::Routes};
 use super::{
     archives, bootstrap, broadcasts, callbacks, captions, connect, connections, demo, health,
     limits, moderation, network_test, page, projects, renders, requests, sessions, signals, sip,
-    storage, streams,
+    statistics, storage, streams,
 };
 use crate::telemetry;
 
@@ -185,6 +185,7 @@ fn of_a_session() -> Routes {
         .put("/stream/{stream}", streams::set_classes_of_one)
         .post("/stream/{stream}/mute", moderation::mute_stream)
         .post("/mute", moderation::mute_session)
+        .get("/statistics", statistics::list)
         .get("/connection", connections::list)
         .delete("/connection/{connection}", connections::disconnect)
         .post("/connection/{connection}/signal", signals::to_one)
@@ -246,7 +247,8 @@ mod tests {
 
     use super::*;
     use crate::config::http::Crowd;
-    use crate::http::openapi::{describe, texts};
+    use crate::http::openapi::describe;
+    use crate::http::openapi::texts::Texts;
 
     fn all() -> Routes {
         let under_way = UnderWay::new(&Crowd {
@@ -281,12 +283,15 @@ mod tests {
     #[test]
     fn every_operation_has_words_and_all_words_an_operation() {
         let (_, described, _) = all().into_parts();
-        let handlers: BTreeSet<_> = described.iter().map(|route| route.handler).collect();
-        let texts: BTreeSet<_> = texts::TEXTS.iter().map(|text| text.handler).collect();
-        assert_eq!(handlers, texts);
+        let handlers: BTreeSet<_> = described
+            .iter()
+            .map(|route| route.handler.to_owned())
+            .collect();
+        let texts = Texts::load();
+        assert_eq!(handlers, texts.handlers().collect());
         for handler in handlers {
             let (module, _) = handler.split_once("::").unwrap();
-            assert!(texts::group(module).is_some(), "{handler} is in no group");
+            assert!(texts.group(module).is_some(), "{handler} is in no group");
         }
     }
 
@@ -305,6 +310,75 @@ mod tests {
                 let answers = operation["responses"].as_object().unwrap();
                 assert!(!answers.is_empty(), "{method} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn links_lead_to_operations_that_ask_for_what_they_give() {
+        let (_, described, _) = all().into_parts();
+        let document = describe(&described);
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations: Vec<_> = paths
+            .flat_map(|it| it.as_object().unwrap().values())
+            .collect();
+        let mut count = 0;
+        for operation in &operations {
+            let links = operation["responses"]["200"]["links"].as_object();
+            for link in links.into_iter().flat_map(|links| links.values()) {
+                let to = operations
+                    .iter()
+                    .find(|other| other["operationId"] == link["operationId"]);
+                let asked = to.unwrap()["parameters"].as_array().unwrap();
+                for name in link["parameters"].as_object().unwrap().keys() {
+                    assert!(asked.iter().any(|asked| asked["name"] == *name), "{link}");
+                }
+                count += 1;
+            }
+        }
+        // Sessions are created under three names.
+        assert_eq!(count, 3 * 3 + 1 + 4);
+    }
+
+    #[test]
+    fn what_is_not_there_yet_says_so_and_what_it_will_answer() {
+        let (_, described, _) = all().into_parts();
+        let document = describe(&described);
+        let mut later = 0;
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let answers = operation["responses"].as_object().unwrap();
+                assert!(
+                    answers.keys().any(|s| s.starts_with('2')),
+                    "{method} {path}"
+                );
+                let marked = operation["x-not-there-yet"] == true;
+                assert_eq!(answers.contains_key("501"), marked, "{method} {path}");
+                later += usize::from(marked);
+            }
+        }
+        // Archives, where they go, broadcasts, SIP, renders, Audio Connector, captions; aliases too.
+        assert_eq!(later, 8 + 2 + 7 + 4 + 5 + 2 + 3);
+        let answer = |path: &str, method: &str, status: &str| {
+            let operation = &document["paths"][format!("/v2/project/{{api_key}}{path}")][method];
+            operation["responses"][status]["content"]["application/json"]["schema"].clone()
+        };
+        let named =
+            |name: &str| serde_json::json!({"$ref": format!("#/components/schemas/{name}")});
+        assert_eq!(answer("/archive", "post", "200"), named("Archive"));
+        assert_eq!(answer("/broadcast", "get", "200"), named("BroadcastList"));
+        assert_eq!(answer("/render", "post", "202"), named("Render"));
+        assert_eq!(answer("/captions", "post", "202"), named("CaptionsStarted"));
+        let statuses = &document["components"]["schemas"]["ArchiveStatus"].to_string();
+        for word in [
+            "started",
+            "paused",
+            "stopped",
+            "uploaded",
+            "available",
+            "expired",
+            "failed",
+        ] {
+            assert!(statuses.contains(word), "{word} in {statuses}");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::signaling::json::RawJson;
 #[schemars(example = json!({"type": "chat", "data": "Hello"}))]
 pub struct Signal {
     /// What to say; may be empty.
-    #[schemars(required)]
+    #[schemars(required, with = "String")]
     pub data: Option<String>,
     /// A word the application sorts signals by.
     #[serde(rename = "type")]

@@ -4,20 +4,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use axum::Json;
+use axum::http::StatusCode;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
-use super::later::{Answer, later};
+use super::later::Answer;
 use super::start::{Start, Starts};
 use super::target::Target;
 use super::values::{Sip, Uri, invalid};
 use crate::model::id::{ConnectionId, SessionId, StreamId};
 use crate::model::role::Role;
 
-const LATER: Answer = later("SIP");
+const LATER: ApiError = ApiError::Unsupported("SIP");
 
 /// The body of `POST …/dial`.
 #[derive(Deserialize, JsonSchema)]
@@ -113,6 +116,27 @@ impl Asked for Dial {
     }
 }
 
+/// A call. It may not have been answered yet.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SipCall")]
+pub struct Item {
+    /// Its id.
+    pub id: Uuid,
+    /// The project's key: a text, unlike elsewhere.
+    pub project_id: String,
+    /// The session.
+    pub session_id: SessionId,
+    /// Its connection, by which it is ended.
+    pub connection_id: ConnectionId,
+    /// The stream that the callee publishes.
+    pub stream_id: StreamId,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub created_at: i64,
+    /// When it changed last.
+    pub updated_at: i64,
+}
+
 impl Starts for Dial {
     fn session_id(&self) -> &SessionId {
         &self.session_id
@@ -120,10 +144,10 @@ impl Starts for Dial {
 }
 
 /// `POST …/dial`.
-pub async fn dial(start: Start<Dial>) -> Answer {
+pub async fn dial(start: Start<Dial>) -> Answer<Json<Item>> {
     let speaking = [Role::Publisher, Role::Moderator];
     start.check_token(&start.asked.token, &speaking)?;
-    LATER
+    Err(LATER)
 }
 
 /// The body of `POST …/play-dtmf`.
@@ -131,6 +155,7 @@ pub async fn dial(start: Start<Dial>) -> Answer {
 #[schemars(example = json!({"digits": "1p23#"}))]
 pub struct Tones {
     /// `0` to `9`, `*` and `#`; `p` waits for half a second.
+    #[schemars(regex(pattern = "^[0-9*#p]+$"))]
     pub digits: String,
 }
 
@@ -148,19 +173,23 @@ impl Asked for Tones {
 }
 
 /// `POST …/session/{session}/play-dtmf`.
-pub async fn dtmf_to_all(target: Target, _: Body<Tones>) -> Answer {
+pub async fn dtmf_to_all(target: Target, _: Body<Tones>) -> Answer<StatusCode> {
     let connections = target.caller.connections(&target.session).await?;
     if connections.is_empty() {
         return Err(ApiError::NobodyConnected);
     }
-    LATER
+    Err(LATER)
 }
 
 /// `POST …/session/{session}/connection/{connection}/play-dtmf`.
-pub async fn dtmf_to_one(target: Target, connection: ConnectionId, _: Body<Tones>) -> Answer {
+pub async fn dtmf_to_one(
+    target: Target,
+    connection: ConnectionId,
+    _: Body<Tones>,
+) -> Answer<StatusCode> {
     let connections = target.caller.connections(&target.session).await?;
     if !connections.iter().any(|known| known.id == connection) {
         return Err(ApiError::Missing("connection"));
     }
-    LATER
+    Err(LATER)
 }

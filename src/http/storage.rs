@@ -1,19 +1,22 @@
 //! Where finished archives go (`protocol/rest.md`, 12). What is asked for is checked; uploading
 //! itself is not there yet.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use axum::Json;
+use axum::response::NoContent;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::body::{Asked, Body};
 use super::error::ApiError;
-use super::later::{Answer, later};
+use super::later::Answer;
 use super::target::Caller;
 use super::values::{Uri, Web};
 
-const LATER: Answer = later("Archiving");
+const LATER: ApiError = ApiError::Unsupported("Archiving");
 
 /// The body of `PUT …/archive/storage`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,7 +34,7 @@ pub struct Storage {
 }
 
 /// A kind of place for archives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StorageKind {
     /// Amazon S3, or what is compatible.
@@ -43,7 +46,7 @@ pub enum StorageKind {
 }
 
 /// What happens to an archive that cannot be uploaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fallback {
     /// It is lost.
@@ -82,6 +85,26 @@ impl fmt::Debug for StorageConfig {
     }
 }
 
+/// Where archives go from now on: what was asked for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ArchiveStorageSet")]
+pub struct Stored {
+    /// What kind of place.
+    #[serde(rename = "type")]
+    pub kind: StorageKind,
+    /// Which place, and how to get in, as it was given.
+    pub config: BTreeMap<String, String>,
+    /// What happens to an archive that cannot be uploaded.
+    pub fallback: Fallback,
+}
+
+impl fmt::Debug for Stored {
+    /// Without what lets one in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").finish_non_exhaustive()
+    }
+}
+
 impl Asked for Storage {
     fn check(&self) -> Result<(), ApiError> {
         let config = &self.config;
@@ -106,11 +129,11 @@ impl Asked for Storage {
 }
 
 /// `PUT …/archive/storage`.
-pub async fn set(_: Caller, _: Body<Storage>) -> Answer {
-    LATER
+pub async fn set(_: Caller, _: Body<Storage>) -> Answer<Json<Stored>> {
+    Err(LATER)
 }
 
 /// `DELETE …/archive/storage`.
-pub async fn delete(_: Caller) -> Answer {
-    LATER
+pub async fn delete(_: Caller) -> Answer<NoContent> {
+    Err(LATER)
 }

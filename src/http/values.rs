@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
 
 use super::body::Asked;
@@ -151,7 +151,7 @@ schemes! {
 }
 
 /// How the streams of an archive or a broadcast are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamMode {
     /// All of them.
@@ -188,13 +188,27 @@ impl Asked for SelectStream {
     }
 }
 
+/// A stream that an archive or a broadcast takes by choice.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectedStream {
+    /// The stream.
+    pub stream_id: StreamId,
+    /// Whether its sound is taken.
+    pub has_audio: bool,
+    /// Whether its pictures are taken.
+    pub has_video: bool,
+}
+
 /// Part of a list (`protocol/rest.md`, 11.5).
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 pub struct Paging {
     /// How many of the newest to leave out.
     #[serde(default)]
+    #[schemars(range(max = u32::MAX))]
     pub offset: u32,
     /// How many at most: 50 unless told, and never more than 1000.
+    #[schemars(range(max = u32::MAX))]
     count: Option<u32>,
 }
 

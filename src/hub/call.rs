@@ -9,8 +9,9 @@ use std::time::Instant;
 use super::Hub;
 use super::archive::Archive;
 use super::effect::SessionKey;
-use super::session::{Connection, Session, Stream};
+use super::session::{Connection, Delivery, Session, Source, Stream, Subscriber};
 use crate::model::id::{ConnectionId, SessionId, StreamId};
+use crate::sfu::{PublicationId, SubscriptionId};
 use crate::signaling::channel::{ChannelKind, VideoSource};
 use crate::signaling::client::{Mute, SessionMute, Signal, SignalBody, StreamMute};
 
@@ -21,6 +22,8 @@ pub enum Call {
     ListConnections,
     /// What is published.
     ListStreams,
+    /// What is published and who subscribes to it, and what the SFU calls that.
+    ListMedia,
     /// One stream.
     FindStream(StreamId),
     /// Replace the layout classes of one stream.
@@ -58,6 +61,8 @@ pub enum Answer {
     Connections(Vec<ConnectionSummary>),
     /// Those asked for, or those changed.
     Streams(Vec<StreamSummary>),
+    /// In the order in which they were published.
+    Media(Vec<StreamMedia>),
 }
 
 /// A connection, as back ends see it.
@@ -86,6 +91,22 @@ pub struct StreamSummary {
     pub subscribers: usize,
 }
 
+/// How a stream gets from its publisher to its subscribers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamMedia {
+    /// The stream.
+    pub id: StreamId,
+    /// The name its publisher gave it; may be empty.
+    pub name: String,
+    /// Who publishes it.
+    pub owner: ConnectionId,
+    /// What it is in the SFU; `None` if it goes from browser to browser.
+    pub publication: Option<PublicationId>,
+    /// Who subscribes, and what that is in the SFU: nothing before the publisher's leg is up, and
+    /// while the stream goes to this one from browser to browser.
+    pub subscribers: Vec<(ConnectionId, Option<SubscriptionId>)>,
+}
+
 /// Why a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -108,7 +129,7 @@ impl Answer {
     pub fn into_connections(self) -> Vec<ConnectionSummary> {
         match self {
             Self::Connections(connections) => connections,
-            Self::Done | Self::Streams(_) => Vec::new(),
+            Self::Done | Self::Streams(_) | Self::Media(_) => Vec::new(),
         }
     }
 
@@ -116,7 +137,15 @@ impl Answer {
     pub fn into_streams(self) -> Vec<StreamSummary> {
         match self {
             Self::Streams(streams) => streams,
-            Self::Done | Self::Connections(_) => Vec::new(),
+            Self::Done | Self::Connections(_) | Self::Media(_) => Vec::new(),
+        }
+    }
+
+    /// The ways of media that it tells of.
+    pub fn into_media(self) -> Vec<StreamMedia> {
+        match self {
+            Self::Media(media) => media,
+            Self::Done | Self::Connections(_) | Self::Streams(_) => Vec::new(),
         }
     }
 }
@@ -141,6 +170,7 @@ impl Hub {
         match call {
             Call::ListConnections => Ok(Answer::Connections(self.connection_summaries(key))),
             Call::ListStreams => Ok(Answer::Streams(self.session(key).stream_summaries())),
+            Call::ListMedia => Ok(Answer::Media(self.session(key).media())),
             Call::FindStream(id) => {
                 let stream = self.session(key).announced(id);
                 let stream = stream.ok_or(CallError::NoSuchStream)?;
@@ -187,6 +217,7 @@ impl Hub {
         match call {
             Call::ListConnections => Ok(Answer::Connections(Vec::new())),
             Call::ListStreams => Ok(Answer::Streams(Vec::new())),
+            Call::ListMedia => Ok(Answer::Media(Vec::new())),
             Call::SetClassesOfMany(items) => match items.first() {
                 Some((id, _)) => Err(CallError::NoSuchItem(*id)),
                 None => Ok(Answer::Streams(Vec::new())),
@@ -249,11 +280,21 @@ impl Hub {
 }
 
 impl Session {
-    fn stream_summaries(&self) -> Vec<StreamSummary> {
+    /// The streams that others know of, in the order in which they were published.
+    fn in_order(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
         let mut streams: Vec<_> = self.streams.iter().filter(|(_, s)| s.announced).collect();
         streams.sort_by_key(|(_, stream)| stream.created_at_ms);
-        let summary = |(id, stream): (&StreamId, &Stream)| stream.summary(*id);
-        streams.into_iter().map(summary).collect()
+        streams.into_iter().map(|(id, stream)| (*id, stream))
+    }
+
+    fn stream_summaries(&self) -> Vec<StreamSummary> {
+        let streams = self.in_order();
+        streams.map(|(id, stream)| stream.summary(id)).collect()
+    }
+
+    fn media(&self) -> Vec<StreamMedia> {
+        let streams = self.in_order();
+        streams.map(|(id, stream)| stream.media(id)).collect()
     }
 
     fn set_layout_classes(
@@ -287,6 +328,24 @@ impl Stream {
             name: self.description.name.clone(),
             layout_classes: self.layout_classes.clone(),
             subscribers: self.subscribers.len(),
+        }
+    }
+
+    fn media(&self, id: StreamId) -> StreamMedia {
+        let subscription = |subscriber: &Subscriber| match subscriber.media {
+            Delivery::Routed(subscription) => Some(subscription),
+            Delivery::Held | Delivery::Relayed(_) => None,
+        };
+        let subscribers = self.subscribers.values();
+        StreamMedia {
+            id,
+            name: self.description.name.clone(),
+            owner: self.owner,
+            publication: match self.source {
+                Source::Routed { publication, .. } => Some(publication),
+                Source::Relayed => None,
+            },
+            subscribers: subscribers.map(|s| (s.owner, subscription(s))).collect(),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
 use crate::entropy::Entropy;
@@ -110,6 +110,12 @@ impl FromStr for SessionId {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.~=".contains(&b);
         let valid = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(allowed);
         valid.then(|| Self(text.into())).ok_or(InvalidId)
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.serialize_str(&self.0)
     }
 }
 

@@ -24,8 +24,8 @@ use super::trust;
 /// How long a whole request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Longest answer: far more than a certificate chain or a session has.
-const MAX_ANSWER: usize = 1 << 20;
+/// Longest answer: the statistics of a large session, by far.
+const MAX_ANSWER: usize = 32 << 20;
 
 /// An open connection.
 pub type Stream = Box<dyn Io>;
@@ -37,7 +37,11 @@ impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Io for T {}
 
 /// Opens connections. Cheap to clone.
 #[derive(Clone)]
-pub struct Dialer(TlsConnector);
+pub struct Dialer {
+    tls: TlsConnector,
+    /// HOST:PORT of where to connect to, whatever the URL says.
+    way: Option<String>,
+}
 
 impl Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,7 +52,18 @@ impl Debug for Dialer {
 impl Dialer {
     /// Believes these authorities over TLS.
     pub fn new(roots: RootCertStore) -> Self {
-        Self(TlsConnector::from(trust::client(roots)))
+        Self {
+            tls: TlsConnector::from(trust::client(roots)),
+            way: None,
+        }
+    }
+
+    /// Connects to this HOST:PORT, behind which is whatever a URL names.
+    pub fn by_way_of(self, way: String) -> Self {
+        Self {
+            way: Some(way),
+            ..self
+        }
     }
 
     /// Opens a connection to the server of a `http` or `https` URL.
@@ -59,13 +74,16 @@ impl Dialer {
     pub async fn open(&self, url: &Url) -> io::Result<Stream> {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or_default();
-        let stream = TcpStream::connect((host, port)).await?;
+        let stream = match &self.way {
+            Some(way) => TcpStream::connect(way).await?,
+            None => TcpStream::connect((host, port)).await?,
+        };
         stream.set_nodelay(true)?;
         match url.scheme() {
             "http" => Ok(Box::new(stream)),
             "https" => {
                 let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-                Ok(Box::new(self.0.connect(name, stream).await?))
+                Ok(Box::new(self.tls.connect(name, stream).await?))
             }
             other => Err(io::Error::other(format!(
                 "{other} is neither http nor https"
@@ -77,7 +95,7 @@ impl Dialer {
     ///
     /// # Errors
     ///
-    /// Fails without a valid answer within 10 seconds, or with one of more than a megabyte.
+    /// Fails without a valid answer within 10 seconds, or with one of more than 32 MiB.
     pub async fn request(&self, request: Request<Full<Bytes>>) -> io::Result<Response<Bytes>> {
         let exchange = timeout(PATIENCE, self.exchange(request)).await;
         exchange.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?

@@ -1,7 +1,6 @@
 //! What the control half tells the packet half: facts agreed in SDP, reduced to what a packet needs.
 
 use super::path::Candidate;
-use super::stats::LegStats;
 use super::stun::BindingRequest;
 use super::worker::WorkerId;
 use super::{
@@ -53,8 +52,6 @@ pub enum Command {
         /// To whom.
         to: WorkerId,
     },
-    /// Tell the statistics of a leg: answered by [`EngineEvent::Stats`], if the leg is there.
-    Stats(Leg),
     /// Begin to copy a publication's packets; nothing happens without the publication.
     AddTap(TapConfig),
     /// End a tap. Its last batch follows.
@@ -101,9 +98,6 @@ pub enum EngineEvent {
     Speaker(GroupId, Option<PublicationId>),
     /// How many simulcast layers of a publication are of use, the lowest first.
     Layers(PublicationId, usize),
-    /// The statistics that were asked for. Later ones replace those of the same leg that were not
-    /// fetched yet.
-    Stats(Box<LegStats>),
 }
 
 impl EngineEvent {
@@ -113,7 +107,6 @@ impl EngineEvent {
             Self::Connected(leg) | Self::Closed(leg, _) => (Some(*leg), None),
             Self::Fallback(id, _) => (Some(Leg::Subscriber(*id)), None),
             Self::Layers(id, _) => (Some(Leg::Publisher(*id)), None),
-            Self::Stats(stats) => (Some(stats.leg), None),
             Self::Speaker(group, _) => (None, Some(*group)),
         }
     }
@@ -293,6 +286,20 @@ pub enum Codec {
     H264,
     /// AV1 RTP payload, AOMedia.
     Av1,
+}
+
+impl Codec {
+    /// Its media type, as browsers write it (`mimeType` of webrtc-stats).
+    pub fn mime_type(self) -> &'static str {
+        match self {
+            Self::Opus => "audio/opus",
+            Self::Red => "audio/red",
+            Self::Vp8 => "video/VP8",
+            Self::Vp9 => "video/VP9",
+            Self::H264 => "video/H264",
+            Self::Av1 => "video/AV1",
+        }
+    }
 }
 
 /// A subscription, and the leg it goes over.

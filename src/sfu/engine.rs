@@ -24,6 +24,7 @@ use super::path::{Path, RelayNames};
 use super::pipe::Demand;
 use super::publication::Refused;
 use super::speaker::Speakers;
+use super::stats::LegStats;
 use super::stun::BindingRequest;
 use super::tap::{TapBatch, Taps};
 use super::timers::Timers;
@@ -227,6 +228,17 @@ impl Engine {
             ..self.core.counters
         }
     }
+
+    /// The statistics of a publication or a subscription that lives here.
+    pub fn stats(&self, leg: Leg) -> Option<LegStats> {
+        let legs = &self.core.legs;
+        match leg {
+            Leg::Publisher(id) => legs.publications.get(&id)?.stats(),
+            Leg::Subscriber(id) => legs.stats(id),
+            // Each subscription on it has its own.
+            Leg::Shared(_) => None,
+        }
+    }
 }
 
 impl Core {
@@ -268,7 +280,6 @@ impl Core {
                 self.want(subscription, wanted, &at, outlet);
             }
             Command::Remove(leg) => self.remove(leg, now),
-            Command::Stats(leg) => self.stats(leg),
             Command::AddTap(config) => {
                 if let Some(publication) = self.legs.publications.get_mut(&config.publication) {
                     self.taps.add(config);
@@ -429,17 +440,6 @@ impl Core {
                     self.begin(id, at, outlet);
                 }
             }
-        }
-    }
-
-    /// Tells the statistics of a leg.
-    fn stats(&mut self, leg: Leg) {
-        let stats = match leg {
-            Leg::Publisher(id) => self.legs.publications.get(&id).map(|p| p.stats()),
-            Leg::Subscriber(_) | Leg::Shared(_) => self.legs.stats(leg),
-        };
-        if let Some(stats) = stats {
-            self.events.push(EngineEvent::Stats(Box::new(stats)));
         }
     }
 

@@ -95,16 +95,14 @@ impl Legs {
         }
     }
 
-    /// The statistics of a leg on which media goes out.
-    pub(super) fn stats(&self, leg: Leg) -> Option<LegStats> {
-        let receiver = self.receivers.get(&self.client(leg)?)?;
-        let sent = receiver.subscriptions.iter();
-        let sent = sent.filter_map(|id| self.subscriptions.get(id));
-        let sent = sent.filter(|subscription| subscription.leg() == leg);
+    /// The statistics of a subscription.
+    pub(super) fn stats(&self, id: SubscriptionId) -> Option<LegStats> {
+        let subscription = self.subscriptions.get(&id)?;
+        let receiver = self.receivers.get(&subscription.client)?;
         Some(LegStats {
-            leg,
+            leg: Leg::Subscriber(id),
             inbound: Vec::new(),
-            outbound: sent.flat_map(|subscription| subscription.stats()).collect(),
+            outbound: subscription.stats().collect(),
             available_outgoing_bitrate: receiver.estimator.seen(),
         })
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::MediaKind;
 use super::cache::Cache;
-use super::command::{InboundCodec, InboundTrackConfig, Simulcast};
+use super::command::{Codec, InboundCodec, InboundTrackConfig, Simulcast};
 use super::frame::{FrameReader, MAX_SPATIAL};
 use super::keyframe::KeyframeRequests;
 use super::layer::{Layers, MAX_LAYERS, Meter};
@@ -64,6 +64,8 @@ pub(super) struct Stream {
     pub(super) keyframes: KeyframeRequests,
     pub(super) last_sr: Option<SenderInfo>,
     pub(super) clock_rate: u32,
+    /// The codec of its last packet.
+    pub(super) codec: Option<Codec>,
     last_at: Instant,
 }
 
@@ -229,6 +231,7 @@ impl InboundTrack {
             keyframes: KeyframeRequests::default(),
             last_sr: None,
             clock_rate: 0,
+            codec: None,
             last_at: now,
         };
         self.make_room();
@@ -417,6 +420,7 @@ impl Stream {
         InboundRtp {
             kind,
             ssrc: self.ssrc,
+            codec: self.codec,
             layer: self.layer,
             packets_received,
             packets_lost,
@@ -445,7 +449,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::rtp::header::{MAX_LEN, Outgoing};
-    use crate::sfu::command::{Codec, ExtensionMap};
+    use crate::sfu::command::ExtensionMap;
 
     fn track(ssrcs: &[u32], rtx_ssrcs: &[(u32, u32)]) -> InboundTrack {
         InboundTrack::new(InboundTrackConfig {

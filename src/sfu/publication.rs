@@ -288,19 +288,22 @@ impl Publication {
         self.pauses.update(wanted, all, now)
     }
 
-    /// Its statistics.
-    pub(super) fn stats(&self) -> LegStats {
+    /// Its statistics; those of a mirror are told where it lives.
+    pub(super) fn stats(&self) -> Option<LegStats> {
+        if self.origin.is_some() {
+            return None;
+        }
         let streams = |track: &InboundTrack| {
             let kind = track.config.kind;
             let described = track.streams.iter().map(|stream| stream.describe(kind));
             described.collect::<Vec<_>>()
         };
-        LegStats {
+        Some(LegStats {
             leg: Leg::Publisher(self.id),
             inbound: self.tracks.iter().flat_map(streams).collect(),
             outbound: Vec::new(),
             available_outgoing_bitrate: None,
-        }
+        })
     }
 
     /// Notes that a subscriber cannot go on without a key frame of the layers whose bit is set.
@@ -392,7 +395,7 @@ fn receive(
     let encrypted = track.config.encrypted;
     let selected = track.select(index, at.now);
     let stream = &mut track.streams[index];
-    stream.clock_rate = clock_rate;
+    (stream.clock_rate, stream.codec) = (clock_rate, Some(codec));
     let (sequence, arrival) = stream.receive(&header, rtx, at.ticks(clock_rate), at.now);
     let payload = &bytes[start..][header.payload.clone()];
     let descriptor = extensions.descriptor.clone();

@@ -158,7 +158,7 @@ impl Shards {
                 let worker = self.worker(Leg::Subscriber(*subscription));
                 self.commands.push_back((worker, command));
             }
-            Command::Offer { leg, .. } | Command::RestartIce { leg, .. } | Command::Stats(leg) => {
+            Command::Offer { leg, .. } | Command::RestartIce { leg, .. } => {
                 self.commands.push_back((self.worker(*leg), command));
             }
             Command::AddTap(TapConfig { publication, .. })

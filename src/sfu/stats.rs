@@ -1,15 +1,16 @@
-//! Statistics of one leg, named as in W3C's "Identifiers for WebRTC's Statistics API"
+//! Statistics of publications and subscriptions, named as in W3C's "Identifiers for WebRTC's Statistics API"
 //! (`RTCInboundRtpStreamStats` and its like).
 
 use std::time::Duration;
 
+use super::command::Codec;
 use super::{Leg, MediaKind};
 use crate::rtp::codec::Size;
 
-/// What is known of one leg.
+/// What is known of one publication or subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LegStats {
-    /// Which.
+    /// Which; a subscription by its own name, whichever leg it goes over.
     pub leg: Leg,
     /// The streams that come in, for a publisher.
     pub inbound: Vec<InboundRtp>,
@@ -27,6 +28,8 @@ pub struct InboundRtp {
     pub kind: MediaKind,
     /// `ssrc`.
     pub ssrc: u32,
+    /// The codec of the packet that came last (`mimeType` of its codec), if any came.
+    pub codec: Option<Codec>,
     /// The simulcast layer it carries, or the lowest of its spatial layers; 0 the lowest.
     pub layer: usize,
     /// `packetsReceived`, without retransmissions.

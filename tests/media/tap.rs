@@ -5,8 +5,7 @@ use std::time::Duration;
 use parlor::rtp::rtcp::feedback::{push_nack, push_pli};
 use parlor::rtp::rtcp::report::{ReportBlock, push_receiver_report};
 use parlor::rtp::rtcp::{Compound, Rtcp};
-use parlor::sfu::command::{Command, EngineEvent, TapConfig, TapId};
-use parlor::sfu::stats::LegStats;
+use parlor::sfu::command::{Codec, Command, TapConfig, TapId};
 use parlor::sfu::tap::{MAX_BATCHES, TapBatch};
 use parlor::sfu::{Leg, MediaKind, PublicationId, Wanted};
 
@@ -163,18 +162,6 @@ fn a_tap_ends_with_its_publication() {
     assert!(batch.last && batch.packets.is_empty());
 }
 
-fn stats(world: &mut World, leg: Leg) -> LegStats {
-    world.command(Command::Stats(leg));
-    world.command(Command::Stats(leg));
-    let mut events = world.events();
-    let Some(EngineEvent::Stats(stats)) = events.pop() else {
-        panic!("no statistics");
-    };
-    assert!(events.is_empty(), "the second answer replaces the first");
-    assert_eq!(stats.leg, leg);
-    *stats
-}
-
 #[test]
 fn statistics_say_what_came_what_left_and_what_was_lost() {
     let mut world = World::new();
@@ -201,7 +188,7 @@ fn statistics_say_what_came_what_left_and_what_was_lost() {
     let datagram = subscriber.rtcp(&feedback);
     world.receive_one(&datagram, subscriber.address);
 
-    let inbound = stats(&mut world, publisher.leg).inbound;
+    let inbound = world.engine.stats(publisher.leg).unwrap().inbound;
     let [video] = inbound[..] else {
         panic!("{inbound:?}");
     };
@@ -209,6 +196,7 @@ fn statistics_say_what_came_what_left_and_what_was_lost() {
         (video.kind, video.ssrc, video.layer),
         (MediaKind::Video, VIDEO_SSRC, 0)
     );
+    assert_eq!(video.codec, Some(Codec::Vp8));
     assert_eq!((video.packets_received, video.packets_lost), (5, 1));
     let tally = video.tally;
     assert_eq!((tally.frames_received, tally.key_frames_received), (5, 1));
@@ -216,7 +204,7 @@ fn statistics_say_what_came_what_left_and_what_was_lost() {
     // Its own at the beginning, and what the subscriber asked for waits for the spacing.
     assert_eq!((tally.nack_count, tally.pli_count), (1, 1));
 
-    let told = stats(&mut world, subscriber.leg);
+    let told = world.engine.stats(subscriber.leg).unwrap();
     let video = told.outbound[0];
     assert_eq!((video.kind, video.ssrc), (MediaKind::Video, out_ssrc(1)));
     assert_eq!(video.layers, Some((0, 2)));

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::process::{Process, eventually};
+use super::process::{Process, eventually, try_parlor};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
 
@@ -32,6 +32,11 @@ fn with_tls(files: &Path) -> Process {
 
 /// The answer to a GET over TLS, by somebody who trusts only this certificate.
 async fn get_trusting(name: &str, process: &Process, path: &str) -> std::io::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    ask_trusting(name, process, &request).await
+}
+
+async fn ask_trusting(name: &str, process: &Process, request: &str) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(format!("{FIXTURES}/{name}.pem")).unwrap();
     roots.add(certificate).unwrap();
@@ -43,14 +48,13 @@ async fn get_trusting(name: &str, process: &Process, path: &str) -> std::io::Res
     let connector = TlsConnector::from(Arc::new(client));
     let stream = TcpStream::connect(process.addr).await?;
     let host = ServerName::try_from("localhost").unwrap();
-    talk(connector.connect(host, stream).await?, path).await
+    talk(connector.connect(host, stream).await?, request).await
 }
 
-async fn talk<S>(mut stream: S, path: &str) -> std::io::Result<String>
+async fn talk<S>(mut stream: S, request: &str) -> std::io::Result<String>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
@@ -72,7 +76,8 @@ async fn https_is_served_and_http_on_the_same_port_is_sent_there() {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 
     let plain = TcpStream::connect(process.addr).await.unwrap();
-    let answer = talk(plain, "/a/b?c=d").await.unwrap();
+    let request = "GET /a/b?c=d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = talk(plain, request).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
     assert!(
         answer
@@ -107,6 +112,43 @@ async fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     });
     get_trusting("second", &process, "/healthz").await.unwrap();
     assert!(get_trusting("first", &process, "/healthz").await.is_err());
+}
+
+#[tokio::test]
+async fn the_command_line_asks_a_server_over_tls_and_believes_only_what_it_is_told_to() {
+    let files = tempfile::tempdir().unwrap();
+    install("first", files.path());
+    let process = with_tls(files.path());
+    let body = r#"{"name":"Ana","session":"room"}"#;
+    let request = format!(
+        "POST /demo/join HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let joined = ask_trusting("first", &process, &request).await.unwrap();
+    let (_, answer) = joined.split_once("\r\n\r\n").unwrap();
+    let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+    let session = answer["sessionId"].as_str().unwrap();
+
+    let [first, second] = ["first", "second"].map(|name| format!("{FIXTURES}/{name}.pem"));
+    let port = process.addr.port();
+    let [url, bare] = ["https://localhost", "localhost"].map(|host| format!("{host}:{port}"));
+    let end = |more: &[&str]| try_parlor(&process, &[&["session", "end", session], more].concat());
+    for more in [
+        &["--ca-file", &first][..],
+        &["--ca-file", &first, "--server", &url],
+        &["--ca-file", &first, "--server", &bare],
+    ] {
+        assert_eq!(end(more).as_deref(), Ok("Put out 0\n"), "{more:?}");
+    }
+    for more in [&[][..], &["--ca-file", &second], &["--server", &url]] {
+        let complaint = end(more).unwrap_err();
+        assert!(complaint.contains("no answer from https://"), "{complaint}");
+        assert!(complaint.contains("certificate"), "{complaint}");
+    }
+    let nothing = files.path().join("key.pem");
+    let complaint = end(&["--ca-file", nothing.to_str().unwrap()]).unwrap_err();
+    assert!(complaint.contains("has no authorities"), "{complaint}");
 }
 
 #[test]

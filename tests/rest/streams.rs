@@ -39,6 +39,21 @@ async fn streams_are_listed_with_what_sdks_read_of_them() {
 }
 
 #[tokio::test]
+async fn of_a_stream_that_goes_from_browser_to_browser_there_are_no_statistics_here() {
+    let live = Live::start().await;
+    let mut ana = live.join().await;
+    let stream = live.publish_camera(&mut ana, "cam").await;
+    let told = live.ask("GET", "/statistics", Value::Null).await.json();
+    assert!(told["timestamp"].as_i64().unwrap() > 1_700_000_000_000);
+    let expected = json!([{
+        "id": stream, "name": "cam", "connectionId": ana.id.to_string(), "route": "relayed",
+        "inbound": [], "subscribers": [],
+    }]);
+    assert_eq!((&told["count"], &told["items"]), (&json!(1), &expected));
+    live.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_sdk_that_parses_twice_gets_one_stream_under_another_type() {
     let live = Live::start().await;
     let mut ana = live.join().await;

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use self::operation::{Gives, Operation};
 use self::routes::Route;
 use self::schemas::Schemas;
+use self::texts::Texts;
 
 /// The finished document, as it is served.
 #[derive(Debug, Clone)]
@@ -49,6 +50,7 @@ pub async fn document(Extension(document): Extension<Document>) -> Document {
 
 /// The document as JSON.
 pub fn describe(routes: &[Route]) -> Value {
+    let texts = Texts::load();
     let mut schemas = Schemas::default();
     let mut paths: Map<String, Value> = Map::new();
     for (at, route) in routes.iter().enumerate() {
@@ -60,7 +62,8 @@ pub fn describe(routes: &[Route]) -> Value {
         let mut operation = Operation::new(&mut schemas);
         (route.describe)(&mut operation);
         let mut operation = operation.finish(&route.path);
-        introduce(&mut operation, route, &same);
+        introduce(&mut operation, &texts, route, &same);
+        link(&mut operation, route);
         let methods = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
         methods[route.method] = operation;
     }
@@ -69,11 +72,11 @@ pub fn describe(routes: &[Route]) -> Value {
         "info": {
             "title": "Parlor",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": texts::INTRODUCTION,
+            "description": texts.introduction,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This server"}],
-        "tags": tags(),
+        "tags": tags(&texts),
         "paths": paths,
         "components": {
             "schemas": schemas.into_definitions(),
@@ -99,28 +102,85 @@ fn unwrap_lines(value: &mut Value) {
     }
 }
 
-fn tags() -> Value {
-    let tags = texts::TAGS.iter();
-    tags.map(|tag| json!({"name": tag.name, "description": tag.description}))
-        .collect()
+fn tags(texts: &Texts) -> Value {
+    let groups = texts.groups.iter();
+    let tag = |group: &texts::Group| json!({"name": group.name, "description": group.description});
+    groups.map(tag).collect()
+}
+
+/// An operation that answers with what others ask for, as a parameter of this name; and where it is
+/// in the answer.
+struct Link {
+    from: &'static str,
+    member: &'static str,
+    parameter: &'static str,
+    to: &'static [&'static str],
+}
+
+const LINKS: [Link; 3] = [
+    Link {
+        from: "sessions::create",
+        member: "/0/session_id",
+        parameter: "session",
+        to: &["streams::list", "connections::list", "statistics::list"],
+    },
+    Link {
+        from: "callbacks::register",
+        member: "/id",
+        parameter: "id",
+        to: &["callbacks::unregister"],
+    },
+    Link {
+        from: "projects::create",
+        member: "/id",
+        parameter: "api_key",
+        to: &[
+            "projects::find",
+            "projects::set_status",
+            "projects::refresh_secret",
+            "projects::delete",
+        ],
+    },
+];
+
+/// Adds what can be asked next with what it answers.
+fn link(operation: &mut Value, route: &Route) {
+    let links = LINKS.iter().filter(|link| link.from == route.handler);
+    for Link {
+        member,
+        parameter,
+        to,
+        ..
+    } in links
+    {
+        for handler in *to {
+            let id = handler.replace("::", ".");
+            let found = format!("$response.body#{member}");
+            operation["responses"]["200"]["links"][&id] =
+                json!({"operationId": id, "parameters": {*parameter: found}});
+        }
+    }
 }
 
 /// Adds who it is and the words. `same` are routes of the same handler that come before.
-fn introduce(operation: &mut Value, route: &Route, same: &[&Route]) {
+fn introduce(operation: &mut Value, texts: &Texts, route: &Route, same: &[&Route]) {
     let (module, _) = route.handler.split_once("::").unwrap_or_default();
-    let group = texts::group(module).map(|tag| tag.name);
+    let group = texts.group(module).map(|group| group.name.as_str());
     operation["tags"] = group.into_iter().collect();
     let id = route.handler.replace("::", ".");
     match same.first() {
         None => {
-            let text = texts::of(route.handler);
+            let text = texts.of(route.handler);
             operation["operationId"] = json!(id);
-            operation["summary"] = json!(text.map(|text| text.summary));
-            if let Some(more) = text
-                .map(|text| text.description)
-                .filter(|more| !more.is_empty())
-            {
-                operation["description"] = json!(more);
+            operation["summary"] = json!(text.map(|text| &text.summary));
+            let more = text.map_or("", |text| text.description.trim());
+            let later = match operation[operation::NOT_THERE_YET] == true {
+                true => "**Not there yet**: a request that is good is answered with 501.",
+                false => "",
+            };
+            let description = [later, more].join(" ");
+            if !description.trim().is_empty() {
+                operation["description"] = json!(description.trim());
             }
         }
         Some(original) => {

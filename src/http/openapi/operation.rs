@@ -22,6 +22,7 @@ pub struct Operation<'a> {
     /// Messages with their bodies, by status.
     refusals: BTreeMap<u16, BTreeMap<String, Value>>,
     refuses_in_xml: bool,
+    not_there_yet: bool,
     credentials: Option<Credentials>,
 }
 
@@ -61,6 +62,7 @@ impl<'a> Operation<'a> {
             answers: BTreeMap::new(),
             refusals: BTreeMap::new(),
             refuses_in_xml: false,
+            not_there_yet: false,
             credentials: None,
         }
     }
@@ -89,8 +91,8 @@ impl<'a> Operation<'a> {
 
     /// Takes a body in one of these media types.
     pub fn body<T: JsonSchema>(&mut self, media_types: &[&str]) {
-        let schema = self.schemas.asked_in_body::<T>();
-        self.body = Some(json!({"content": content(media_types, &schema)}));
+        let (schema, required) = self.schemas.asked_in_body::<T>();
+        self.body = Some(json!({"content": content(media_types, &schema), "required": required}));
     }
 
     /// Comes back with this status and one of these bodies: media types and their schemas.
@@ -122,6 +124,11 @@ impl<'a> Operation<'a> {
         self.refuses_in_xml = true;
     }
 
+    /// Refuses whatever is good: its answers are those of the future.
+    pub fn not_there_yet(&mut self) {
+        self.not_there_yet = true;
+    }
+
     /// Needs these credentials.
     pub fn signed_by(&mut self, credentials: Credentials) {
         self.credentials = Some(credentials);
@@ -145,12 +152,18 @@ impl<'a> Operation<'a> {
         for (status, reasons) in &self.refusals {
             responses.insert(status.to_string(), self.refusal(*status, reasons, &error));
         }
-        for (status, answer) in self.answers {
+        for (status, mut answer) in self.answers {
+            if self.not_there_yet {
+                answer["description"] = json!("Not there yet: this is what will be answered.");
+            }
             responses.insert(status.to_string(), answer);
         }
         let mut operation = json!({"parameters": self.parameters, "responses": responses});
         if let Some(body) = self.body {
             operation["requestBody"] = body;
+        }
+        if self.not_there_yet {
+            operation[NOT_THERE_YET] = json!(true);
         }
         if let Some(credentials) = self.credentials {
             operation["security"] = json!([{credentials.scheme(): []}]);
@@ -178,6 +191,9 @@ impl<'a> Operation<'a> {
         refusal
     }
 }
+
+/// The member of an operation that is described and answers 501 to whatever is good.
+pub(super) const NOT_THERE_YET: &str = "x-not-there-yet";
 
 /// The names in a path.
 fn segments(path: &str) -> impl Iterator<Item = &str> {

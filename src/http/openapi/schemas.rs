@@ -32,15 +32,20 @@ impl Schemas {
         self.asked.subschema_for::<T>().into()
     }
 
-    /// Of what is asked in a body, which may as well be nothing where nothing is needed.
-    pub fn asked_in_body<T: JsonSchema>(&mut self) -> Value {
+    /// Of what is asked in a body, and whether there must be one: it may as well be nothing where
+    /// nothing is needed.
+    pub fn asked_in_body<T: JsonSchema>(&mut self) -> (Value, bool) {
         let members: Value = T::json_schema(&mut self.asked).into();
         let schema = self.asked::<T>();
         match &members["required"] {
             Value::Null => {
-                json!({"anyOf": [schema, {"type": "null"}, {"type": "array", "maxItems": 0}]})
+                let nothing = [
+                    json!({"type": "null"}),
+                    json!({"type": "array", "maxItems": 0}),
+                ];
+                (json!({"anyOf": [schema, nothing[0], nothing[1]]}), false)
             }
-            _ => schema,
+            _ => (schema, true),
         }
     }
 

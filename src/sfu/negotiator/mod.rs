@@ -135,8 +135,6 @@ impl Negotiator {
                         .push_back(Event::Renegotiate { publication: id });
                 }
             }
-            // Nobody asks for them yet.
-            EngineEvent::Stats(_) => {}
             EngineEvent::Closed(leg, reason) => {
                 if self.knows(leg) {
                     self.unshare(leg);
