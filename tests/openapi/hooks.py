@@ -10,10 +10,10 @@ import time
 import schemathesis
 
 
-def signed(key, secret, ist):
+def signed(key, secret, ist, **more):
     """A JWT as SDKs make it, good for the longest time that is allowed."""
     now = int(time.time())
-    claims = {"iss": key, "ist": ist, "iat": now, "exp": now + 300}
+    claims = {"iss": key, "ist": ist, "iat": now, "exp": now + 300} | more
     parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
     message = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     tag = hmac.new(secret.encode(), message, hashlib.sha256).digest()
