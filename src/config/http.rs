@@ -59,7 +59,7 @@ impl HttpConfig {
             let what = "must say how clients reach this server";
             reader.problem("http.public_url", what, Some(URL));
         }
-        let max_body = reader.size("http.max_body", "\"256KiB\"");
+        let max_body = reader.size("http.max_body", "\"1MiB\"");
         let trusted_proxies = reader.networks("http.trusted_proxies", "[\"10.0.0.0/8\"]");
         let crowd = Crowd::read(reader);
         let pace = Pace::read(reader);

@@ -176,6 +176,20 @@ async fn times_are_checked_with_some_slack() {
 }
 
 #[tokio::test]
+async fn what_some_sdks_leave_out_is_not_asked_for() {
+    let server = TestServer::start().await;
+    let mut claims = claims(&server.project);
+    claims.as_object_mut().unwrap().remove("ist");
+    let secret = server.project.secret.reveal();
+    let token = sign(&json!({"alg": "HS256"}), &claims, secret);
+    create_with_token(&server, &token).await.session_id();
+    // What is said in the claims counts more than what is said in the header.
+    claims["ist"] = json!("project");
+    let token = sign(&json!({"alg": "HS256", "ist": "account"}), &claims, secret);
+    create_with_token(&server, &token).await.session_id();
+}
+
+#[tokio::test]
 async fn whoever_does_not_ask_for_json_is_refused_in_xml() {
     let server = TestServer::start().await;
     let token = server.token_with(json!({"iss": "1"}));

@@ -1,8 +1,14 @@
 //! Connections: who is there, and out with them (`protocol/rest.md`, 8.5 and 10.1).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::live::Live;
+
+/// How long anything may take that is expected to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const UNKNOWN: &str = "8b732909-0a06-46a2-8ea8-074e64d43422";
 
@@ -27,6 +33,29 @@ async fn connections_are_listed_with_exactly_what_the_strict_sdk_knows() {
         assert_eq!(item["connectionState"], "Connected");
         assert!(item["createdAt"].as_i64().unwrap() > 1_700_000_000_000);
     }
+    live.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_away_is_about_to_connect() {
+    let live = Live::start().await;
+    let mut ana = live.join().await;
+    ana.lose();
+    // The server hears of both by and by.
+    let until = async |expected: &str| {
+        let reached = async {
+            loop {
+                let listed = live.ask("GET", "/connection", Value::Null).await.json();
+                if listed["items"][0]["connectionState"] == expected {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, reached).await.expect(expected);
+    };
+    until("Connecting").await;
+    ana.resume().await;
+    until("Connected").await;
     live.shutdown().await;
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod live;
 mod moderation;
 mod openapi;
+mod postgres;
 mod projects;
 mod proxies;
 mod raw;

@@ -13,6 +13,12 @@ const LATER: u16 = 501;
 /// An archive, a broadcast, a render.
 const ID: &str = "8b732909-0a06-46a2-8ea8-074e64d43422";
 
+/// No body.
+const NONE: Value = Value::Null;
+
+/// Method, path, body, and the status of the answer.
+type Call = (&'static str, &'static str, Value, u16);
+
 /// How one SDK asks.
 struct Sdk {
     live: Live,
@@ -26,7 +32,7 @@ struct Sdk {
 }
 
 impl Sdk {
-    /// Somebody publishes in a routed session, where everything can be asked for.
+    /// Somebody publishes in a session.
     async fn new(root: &'static str, headers: &'static str, token: fn(&Live) -> String) -> Self {
         let live = Live::start().await;
         let mut client = live.join().await;
@@ -70,7 +76,7 @@ impl Sdk {
     }
 
     /// Makes calls and checks what they are answered.
-    async fn check(&self, calls: &[(&str, &str, Value, u16)]) {
+    async fn check(&self, calls: &[Call]) {
         for (method, path, body, status) in calls {
             let answer = self.ask(method, path, body.clone()).await;
             let what = format!("{method} {path} {body}: {answer:?}");
@@ -83,17 +89,16 @@ impl Sdk {
         }
     }
 
-    async fn end(self) {
+    /// Makes calls in a session with a stream, then in one in which recordings and broadcasts can
+    /// be asked for.
+    async fn makes(mut self, calls: &[Call], in_a_routed_session: &[Call]) {
+        self.check(calls).await;
+        self.live.session = self.live.create("p2p.preference=disabled").await;
+        self.client = self.live.join().await;
+        self.check(in_a_routed_session).await;
         drop(self.client);
         self.live.shutdown().await;
     }
-}
-
-/// The kind of session in which recordings and broadcasts can be asked for.
-async fn routed(mut sdk: Sdk) -> Sdk {
-    sdk.live.session = sdk.live.create("p2p.preference=disabled").await;
-    sdk.client = sdk.live.join().await;
-    sdk
 }
 
 fn ordinary(live: &Live) -> String {
@@ -115,22 +120,16 @@ fn with_ist_in_the_header(live: &Live) -> String {
 async fn ruby() {
     let headers = "User-Agent: OpenTok-Ruby-SDK/4.9.0-Ruby-Version-3.3\nAccept: */*";
     let sdk = Sdk::new("", headers, with_ist_in_the_header).await;
-    let none = Value::Null;
-    sdk.check(&[
-        ("GET", "/session/{s}/stream", none.clone(), 200),
-        ("GET", "/session/{s}/stream/{stream}", none.clone(), 200),
+    let calls = [
+        ("GET", "/session/{s}/stream", NONE, 200),
+        ("GET", "/session/{s}/stream/{stream}", NONE, 200),
         (
             "PUT",
             "/session/{s}/stream",
             json!({"items": [{"id": "{stream}", "layoutClassList": ["focus"]}]}),
             200,
         ),
-        (
-            "POST",
-            "/session/{s}/stream/{stream}/mute",
-            none.clone(),
-            200,
-        ),
+        ("POST", "/session/{s}/stream/{stream}/mute", NONE, 200),
         (
             "POST",
             "/session/{s}/mute",
@@ -150,10 +149,8 @@ async fn ruby() {
             json!({"type": "chat", "data": "hi"}),
             204,
         ),
-    ])
-    .await;
-    let sdk = routed(sdk).await;
-    sdk.check(&[
+    ];
+    let in_a_routed_session = [
         (
             "POST",
             "/archive",
@@ -165,7 +162,7 @@ async fn ruby() {
         (
             "GET",
             "/archive?offset=0&count=10&sessionId={s}",
-            none.clone(),
+            NONE,
             LATER,
         ),
         ("PUT", "/archive/{id}/layout", json!({"type": ""}), LATER),
@@ -175,7 +172,7 @@ async fn ruby() {
             json!({"addStream": ID, "hasAudio": true, "hasVideo": true}),
             LATER,
         ),
-        ("DELETE", "/archive/{id}", none.clone(), LATER),
+        ("DELETE", "/archive/{id}", NONE, LATER),
         (
             "POST",
             "/broadcast",
@@ -184,7 +181,7 @@ async fn ruby() {
                     {"id": "a", "serverUrl": "rtmp://example.com/live", "streamName": "key"}]}}),
             LATER,
         ),
-        ("GET", "/broadcast?offset=0&count=10", none.clone(), LATER),
+        ("GET", "/broadcast?offset=0&count=10", NONE, LATER),
         (
             "POST",
             "/dial",
@@ -205,7 +202,7 @@ async fn ruby() {
                 "maxDuration": 1800, "resolution": "1280x720", "properties": {"name": "Page"}}),
             LATER,
         ),
-        ("DELETE", "/render/{id}", none.clone(), LATER),
+        ("DELETE", "/render/{id}", NONE, LATER),
         (
             "POST",
             "/connect",
@@ -219,33 +216,26 @@ async fn ruby() {
             json!({"sessionId": "{s}", "token": "{token}", "languageCode": "en-GB"}),
             LATER,
         ),
-        ("POST", "/captions/{id}/stop", none.clone(), LATER),
-        ("DELETE", "/session/{s}/connection/{c}", none, 204),
-    ])
-    .await;
-    sdk.end().await;
+        ("POST", "/captions/{id}/stop", NONE, LATER),
+        ("DELETE", "/session/{s}/connection/{c}", NONE, 204),
+    ];
+    sdk.makes(&calls, &in_a_routed_session).await;
 }
 
 #[tokio::test]
 async fn php() {
     let headers = "User-Agent: OpenTok-PHP-SDK/4.15.0 php/8.3";
     let sdk = Sdk::new("", headers, ordinary).await;
-    let none = Value::Null;
-    sdk.check(&[
-        ("GET", "/session/{s}/stream/", none.clone(), 200),
-        ("GET", "/session/{s}/connection/", none.clone(), 200),
+    let calls = [
+        ("GET", "/session/{s}/stream/", NONE, 200),
+        ("GET", "/session/{s}/connection/", NONE, 200),
         (
             "PUT",
             "/session/{s}/stream/{stream}",
             json!({"layoutClassList": ["focus", "full"]}),
             200,
         ),
-        (
-            "POST",
-            "/session/{s}/stream/{stream}/mute",
-            none.clone(),
-            200,
-        ),
+        ("POST", "/session/{s}/stream/{stream}/mute", NONE, 200),
         (
             "POST",
             "/session/{s}/mute",
@@ -260,10 +250,8 @@ async fn php() {
             json!({"data": "", "type": ""}),
             204,
         ),
-    ])
-    .await;
-    let sdk = routed(sdk).await;
-    sdk.check(&[
+    ];
+    let in_a_routed_session = [
         (
             "POST",
             "/archive",
@@ -294,9 +282,9 @@ async fn php() {
                 "secure": true, "headers": [], "observeForceMute": false}}),
             LATER,
         ),
-        ("POST", "/render/{id}", none.clone(), LATER),
+        ("POST", "/render/{id}", NONE, LATER),
         // It passes the parameters to its HTTP library as options.
-        ("POST", "/render", none.clone(), 400),
+        ("POST", "/render", NONE, 400),
         (
             "POST",
             "/connect",
@@ -311,10 +299,9 @@ async fn php() {
                 "maxDuration": 14400, "partialCaptions": true, "statusCallbackUrl": null}),
             LATER,
         ),
-        ("DELETE", "/session/{s}/connection/{c}", none, 204),
-    ])
-    .await;
-    sdk.end().await;
+        ("DELETE", "/session/{s}/connection/{c}", NONE, 204),
+    ];
+    sdk.makes(&calls, &in_a_routed_session).await;
 }
 
 /// The members of an object, which Java refuses to read if there are others.
@@ -326,17 +313,14 @@ fn members(answer: &Answer) -> Vec<String> {
 async fn java() {
     let headers = "User-Agent: Opentok-Java-SDK/4.17.0 JRE/21\nAccept: application/json";
     let sdk = Sdk::new("", headers, ordinary).await;
-    let none = Value::Null;
-    let streams = sdk.ask("GET", "/session/{s}/stream", none.clone()).await;
+    let streams = sdk.ask("GET", "/session/{s}/stream", NONE).await;
     assert_eq!(members(&streams), ["count", "items"]);
-    let connections = sdk
-        .ask("GET", "/session/{s}/connection", none.clone())
-        .await;
+    let connections = sdk.ask("GET", "/session/{s}/connection", NONE).await;
     let known = ["count", "items", "projectId", "sessionId"];
     assert_eq!(members(&connections), known);
-    sdk.check(&[
+    let calls = [
         // An id that is none.
-        ("GET", "/session/{s}/stream/nonsense", none.clone(), 408),
+        ("GET", "/session/{s}/stream/nonsense", NONE, 408),
         ("POST", "/session/{s}/stream/{stream}/mute", json!({}), 200),
         (
             "POST",
@@ -350,10 +334,8 @@ async fn java() {
             json!({"type": null, "data": "hi"}),
             204,
         ),
-    ])
-    .await;
-    let sdk = routed(sdk).await;
-    sdk.check(&[
+    ];
+    let in_a_routed_session = [
         (
             "POST",
             "/archive",
@@ -362,9 +344,9 @@ async fn java() {
                 "layout": {"type": "custom", "stylesheet": "stream {}"}}),
             LATER,
         ),
-        ("GET", "/archive", none.clone(), LATER),
-        ("GET", "/archive?offset=1&count=0", none.clone(), LATER),
-        ("POST", "/archive/{id}/stop", none.clone(), LATER),
+        ("GET", "/archive", NONE, LATER),
+        ("GET", "/archive?offset=1&count=0", NONE, LATER),
+        ("POST", "/archive/{id}/stop", NONE, LATER),
         (
             "POST",
             "/broadcast",
@@ -402,10 +384,9 @@ async fn java() {
                 "maxDuration": 14400, "partialCaptions": true}),
             LATER,
         ),
-        ("DELETE", "/session/{s}/connection/{c}", none, 204),
-    ])
-    .await;
-    sdk.end().await;
+        ("DELETE", "/session/{s}/connection/{c}", NONE, 204),
+    ];
+    sdk.makes(&calls, &in_a_routed_session).await;
 }
 
 #[tokio::test]
@@ -413,10 +394,9 @@ async fn dotnet() {
     let headers = "User-Agent: Opentok-DotNet-SDK/3.22.0\nX-TB-VERSION: 1\nExpect: 100-continue";
     // Its API URL ends in a slash, and its paths begin with one.
     let sdk = Sdk::new("/", headers, ordinary).await;
-    let none = Value::Null;
-    sdk.check(&[
-        ("GET", "/session/{s}/stream", none.clone(), 200),
-        ("GET", "/session/{s}/connection", none.clone(), 200),
+    let calls = [
+        ("GET", "/session/{s}/stream", NONE, 200),
+        ("GET", "/session/{s}/connection", NONE, 200),
         (
             "POST",
             "/session/{s}/mute",
@@ -429,10 +409,8 @@ async fn dotnet() {
             json!({"data": "hi", "type": null}),
             204,
         ),
-    ])
-    .await;
-    let sdk = routed(sdk).await;
-    sdk.check(&[
+    ];
+    let in_a_routed_session = [
         (
             "POST",
             "/archive",
@@ -442,7 +420,7 @@ async fn dotnet() {
                 "layout": {"type": "bestFit", "stylesheet": null, "screensharetype": "pip"}}),
             LATER,
         ),
-        ("GET", "/archive?offset=0", none.clone(), LATER),
+        ("GET", "/archive?offset=0", NONE, LATER),
         (
             "POST",
             "/broadcast",
@@ -474,9 +452,8 @@ async fn dotnet() {
                 "maxDuration": 14400.0, "partialCaptions": true}),
             LATER,
         ),
-        ("GET", "/render?offset=0&count=50", none.clone(), LATER),
-        ("DELETE", "/session/{s}/connection/{c}", none, 204),
-    ])
-    .await;
-    sdk.end().await;
+        ("GET", "/render?offset=0&count=50", NONE, LATER),
+        ("DELETE", "/session/{s}/connection/{c}", NONE, 204),
+    ];
+    sdk.makes(&calls, &in_a_routed_session).await;
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::live::Live;
 use super::support::{MAX_BODY, TestServer};
 
 #[tokio::test]
@@ -98,8 +99,68 @@ async fn no_body_and_no_type_is_a_session_with_all_defaults() {
 }
 
 #[tokio::test]
+async fn a_session_is_created_under_every_name_of_the_operation_and_any_page_may_read_it() {
+    let live = Live::start().await;
+    for path in [
+        "/session/create",
+        "/session",
+        "/hl/session/create",
+        "//session/create/",
+    ] {
+        let created = live.ask_at("POST", path, Value::Null).await;
+        created.session_id();
+        assert_eq!(
+            created.header("access-control-allow-origin"),
+            Some("*"),
+            "{path}"
+        );
+    }
+    live.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_of_a_mebibyte_is_taken_and_a_longer_one_is_not() {
+    let live = Live::start().await;
+    let frame = json!({"unknown": ""}).to_string().len();
+    for (len, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
+        let body = json!({"unknown": "a".repeat(len - frame)});
+        let answer = live.ask_at("POST", "/session/create", body).await;
+        assert_eq!(answer.status, status);
+    }
+    live.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_session_is_told_from_what_is_none() {
+    let live = Live::start().await;
+    let project = format!("/v2/project/{}", live.key());
+    let long = "2_".to_owned() + &"MX4x".repeat(64);
+    // The last one is of the right shape, and of nobody.
+    let unknown = "2_MX4xfn4xNzM5NTM4ODk0OTU5flE5bWNYRzFRclJOM1RJWXU4eXBweGdzTn5-fg";
+    for (session, status) in [
+        (long.as_str(), 400),
+        ("2_", 400),
+        ("2_!", 400),
+        (unknown, 404),
+    ] {
+        for list in ["stream", "connection", "statistics"] {
+            let path = format!("{project}/session/{session}/{list}");
+            live.ask_at("GET", &path, Value::Null).await.error(status);
+        }
+    }
+    // The body is looked at before the session.
+    let body = json!({"sessionId": unknown, "hasAudio": 7});
+    live.ask_project("POST", "/archive", body).await.error(400);
+    live.shutdown().await;
+}
+
+#[tokio::test]
 async fn wrong_values_and_combinations_are_refused_by_name() {
     let server = TestServer::start().await;
+    let always = "archiveMode=always&archiveName=";
+    let long_name = format!("{always}{}", "x".repeat(81));
+    let longest_name = format!("{always}{}", "x".repeat(80));
+    server.create(&longest_name).await.session_id();
     let refused = [
         ("p2p.preference=maybe", "p2p.preference"),
         ("archiveMode=sometimes", "archiveMode"),
@@ -116,6 +177,7 @@ async fn wrong_values_and_combinations_are_refused_by_name() {
         ),
         ("location=localhost", "location"),
         ("location=%3A%3A1", "location"),
+        (&long_name, "archiveName"),
         ("e2ee=1", "e2ee"),
         ("e2ee=true&p2p.preference=enabled", "e2ee"),
         ("e2ee=true&archiveMode=always", "e2ee"),
