@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::process::Process;
+use super::process::{Process, parlor};
 
 fn backup(data: &Path, to: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_parlor"))
@@ -32,6 +32,29 @@ fn a_copy_made_while_the_server_runs_is_a_server() {
     drop(process);
     let process = Process::start_in(restored, &[]);
     assert_eq!(process.ready["api_key"], key);
+}
+
+#[test]
+fn a_copy_put_in_place_brings_back_what_was_when_it_was_made() {
+    let process = Process::start();
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("copy.sqlite");
+    assert!(backup(process.data(), &copy).status.success());
+    parlor(&process, &["project", "create", "Later"]);
+    process.signal("TERM");
+    let (ended, data) = process.ended();
+    assert!(ended.success());
+
+    let at = |suffix: &str| data.path().join(format!("parlor.sqlite{suffix}"));
+    std::fs::copy(&copy, at("")).unwrap();
+    for log in ["-wal", "-shm"] {
+        // A server that ended in good order leaves none.
+        let _ = std::fs::remove_file(at(log));
+    }
+    let process = Process::start_in(data, &[]);
+    let listed = parlor(&process, &["project", "list"]);
+    assert!(listed.contains("Playground"), "{listed}");
+    assert!(!listed.contains("Later"), "{listed}");
 }
 
 #[test]

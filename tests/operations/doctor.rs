@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
@@ -17,14 +18,14 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls"
 static NOWHERE: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
 /// What the doctor found.
-struct Diagnosis {
+pub(crate) struct Diagnosis {
     success: bool,
     findings: Vec<Value>,
 }
 
 impl Diagnosis {
     /// The finding of this check and level that says this; shows all if there is none.
-    fn expect(&self, check: &str, level: &str, says: &str) -> &Value {
+    pub(crate) fn expect(&self, check: &str, level: &str, says: &str) -> &Value {
         let found = self.findings.iter().find(|found| {
             let what = found["what"].as_str().unwrap();
             found["check"] == check && found["level"] == level && what.contains(says)
@@ -33,7 +34,7 @@ impl Diagnosis {
     }
 
     /// Expects a failure that comes with advice.
-    fn expect_failure(&self, check: &str, says: &str) {
+    pub(crate) fn expect_failure(&self, check: &str, says: &str) {
         let found = self.expect(check, "failure", says);
         assert!(
             found["advice"]
@@ -44,7 +45,7 @@ impl Diagnosis {
     }
 }
 
-fn doctor_command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+pub(crate) fn doctor_command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
     command.args(["doctor", "--json"]).args(arguments);
     let quiet = [
@@ -57,7 +58,7 @@ fn doctor_command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     command
 }
 
-fn diagnosis(command: &mut Command) -> Diagnosis {
+pub(crate) fn diagnosis(command: &mut Command) -> Diagnosis {
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -269,6 +270,64 @@ fn a_place_that_cannot_be_written_is_a_failure() {
     let place = file.join("data");
     let found = doctor(&[("PARLOR_DATA_DIR", place.to_str().unwrap())]);
     found.expect_failure("storage", "cannot be written");
+}
+
+/// Looks at data in a disk of its own, so many MiB large, that was mounted with these options; `None`
+/// where the kernel does not allow that.
+fn on_a_disk(mebibytes: u32, options: &str) -> Option<Diagnosis> {
+    let alone = ["--mount", "--map-root-user"];
+    let mut allowed = Command::new("unshare");
+    let allowed = allowed.args(alone).arg("true").output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
+        {
+            eprintln!("SKIPPED: no namespace for mounts to be had");
+        }
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mount = format!("mount -t tmpfs -o size={mebibytes}m,{options} tmpfs \"$PARLOR_DATA_DIR\"");
+    let mut command = Command::new("unshare");
+    command
+        .args(alone)
+        .args(["sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")]);
+    command.arg(env!("CARGO_BIN_EXE_parlor"));
+    command.args(["doctor", "--dev", "--json", "--no-call"]);
+    command.env("PARLOR_DATA_DIR", dir.path());
+    Some(diagnosis(&mut command))
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_is_a_failure() {
+    let Some(full) = on_a_disk(32, "mode=700") else {
+        return;
+    };
+    full.expect_failure("storage", "32 MiB are free");
+    let nearly = on_a_disk(200, "mode=700").unwrap();
+    nearly.expect("storage", "warning", "200 MiB are free");
+    let read_only = on_a_disk(200, "ro").unwrap();
+    read_only.expect_failure("storage", "cannot be written: Read-only file system");
+}
+
+#[test]
+fn data_that_everybody_can_read_are_worth_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let found = doctor(&[("PARLOR_DATA_DIR", dir.path().to_str().unwrap())]);
+    found.expect("storage", "warning", "is open to everybody on this machine");
+}
+
+#[test]
+fn socket_buffers_that_the_kernel_does_not_grant_are_worth_a_warning() {
+    let found = doctor(&[("PARLOR_MEDIA_SOCKET_BUFFER", "1GiB")]);
+    for name in ["rmem_max", "wmem_max"] {
+        let granted = Path::new("/proc/sys/net/core").join(name);
+        // Some containers hide it, and then there is nothing to say.
+        if granted.exists() {
+            let found = found.expect("buffers", "warning", name);
+            assert!(found["advice"].as_str().unwrap().contains("1073741824"));
+        }
+    }
 }
 
 #[test]

@@ -12,11 +12,14 @@ mod acme;
 mod backup;
 mod commands;
 mod doctor;
+mod doctor_call;
 mod drain;
 mod health;
 mod log_level;
 mod metrics;
+mod packaging;
 mod proxy;
+mod statistics;
 mod tls;
 
 use process::Process;
