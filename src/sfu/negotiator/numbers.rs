@@ -9,8 +9,9 @@ use crate::sfu::sdp::{Feedback, Format};
 /// Hands out what must be unique within one leg. What has been numbered once keeps its number.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    /// Formats as publishers described them, under our number and that of their retransmissions.
-    known: Vec<(Format, u8, Option<u8>)>,
+    /// Formats as they were first described, in our numbers, and the number of their
+    /// retransmissions.
+    known: Vec<(Format, Option<u8>)>,
     payload_types: std::iter::Chain<std::ops::RangeInclusive<u8>, std::ops::RangeInclusive<u8>>,
     ssrcs: Vec<u32>,
     mids: u32,
@@ -46,17 +47,18 @@ impl Numbers {
         let mut formats = Vec::new();
         let mut payload_types = Vec::new();
         for (codec, format) in track.config.codecs.iter().zip(&track.formats) {
-            let Some((outbound, outbound_rtx)) = self.payload_type(format, kind) else {
+            let described = Format {
+                fmtp: parameters(codec.codec, format, &payload_types),
+                feedback: feedback(codec.codec, kind),
+                ..format.clone()
+            };
+            let Some((format, outbound_rtx)) = self.number(described, kind) else {
                 continue;
             };
+            let outbound = format.pt;
             // A publisher may describe one format twice.
             if formats.iter().all(|known: &Format| known.pt != outbound) {
-                formats.push(Format {
-                    pt: outbound,
-                    fmtp: parameters(codec.codec, format, &payload_types),
-                    feedback: feedback(codec.codec, kind),
-                    ..format.clone()
-                });
+                formats.push(format);
                 formats.extend(outbound_rtx.map(|pt| rtx(pt, outbound)));
             }
             payload_types.push(PayloadTypeMap {
@@ -68,22 +70,23 @@ impl Numbers {
         (formats, payload_types)
     }
 
-    fn payload_type(&mut self, format: &Format, kind: MediaKind) -> Option<(u8, Option<u8>)> {
-        let same = |known: &Format| {
-            known.name.eq_ignore_ascii_case(&format.name)
-                && (known.clock_rate, known.channels) == (format.clock_rate, format.channels)
-                && known.fmtp == format.fmtp
-        };
-        if let Some((_, pt, rtx)) = self.known.iter().find(|(known, ..)| same(known)) {
-            return Some((*pt, *rtx));
+    /// A format under the number that it has, or gets, and the number of its retransmissions.
+    fn number(&mut self, described: Format, kind: MediaKind) -> Option<(Format, Option<u8>)> {
+        let known = self
+            .known
+            .iter()
+            .find(|(known, _)| alike(known, &described));
+        if let Some(known) = known {
+            return Some(known.clone());
         }
         let pt = self.payload_types.next()?;
         let rtx = match kind {
             MediaKind::Video => self.payload_types.next(),
             MediaKind::Audio => None,
         };
-        self.known.push((format.clone(), pt, rtx));
-        Some((pt, rtx))
+        let numbered = (Format { pt, ..described }, rtx);
+        self.known.push(numbered.clone());
+        Some(numbered)
     }
 
     pub(super) fn ssrc(&mut self, entropy: &mut Entropy) -> u32 {
@@ -107,6 +110,20 @@ impl Numbers {
     }
 }
 
+/// Whether two descriptions mean the same, whatever the number. The order of parameters means
+/// nothing: the official client's first offer has another one than its later ones.
+fn alike(one: &Format, other: &Format) -> bool {
+    let parameters = |format: &Format| {
+        let all = format.fmtp.as_deref().unwrap_or_default().split(';');
+        let mut all: Vec<_> = all.map(|parameter| parameter.trim().to_owned()).collect();
+        all.sort_unstable();
+        all
+    };
+    one.name.eq_ignore_ascii_case(&other.name)
+        && (one.clock_rate, one.channels) == (other.clock_rate, other.channels)
+        && parameters(one) == parameters(other)
+}
+
 fn rtx(pt: u8, media: u8) -> Format {
     Format {
         pt,
@@ -119,7 +136,8 @@ fn rtx(pt: u8, media: u8) -> Format {
 }
 
 /// The publisher's own parameters: they describe the bits that we forward. RED lists payload
-/// types in them, which need our numbers.
+/// types in them, which need our numbers; so it is another format once one of these is: browsers
+/// do not let a number change its meaning (RFC 3264, 8.3.2).
 fn parameters(codec: Codec, format: &Format, known: &[PayloadTypeMap]) -> Option<String> {
     let text = format.fmtp.as_deref()?;
     if codec != Codec::Red {

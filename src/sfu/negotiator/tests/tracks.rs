@@ -193,3 +193,30 @@ fn a_section_that_has_ended_stays_as_it_may_carry_the_transport() {
     let tracks: Vec<_> = tracks.map(|t| (t.kind, t.mid.as_str())).collect();
     assert_eq!(tracks, [(MediaKind::Video, "1"), (MediaKind::Audio, "2")]);
 }
+
+#[test]
+fn parameters_in_another_order_describe_the_same_format() {
+    let (mut sfu, _) = Sfu::subscribed_to(OFFER);
+    let said = "minptime=10;useinbandfec=1; stereo=0";
+    assert!(OFFER.contains(said));
+    sfu.publish(&OFFER.replace(said, "minptime=10;stereo=0;useinbandfec=1"));
+    assert_eq!(sfu.0.poll_event(), None, "no subscriber's business");
+}
+
+#[test]
+fn no_number_ever_changes_its_meaning() {
+    let (mut sfu, first) = Sfu::subscribed_to(OFFER);
+    let audio = |text: &str| {
+        let sdp = SessionDescription::parse(text).unwrap();
+        sdp.sections[0].formats.clone()
+    };
+    let before = audio(&first);
+    // RED names Opus by its number, and Opus is another one now.
+    sfu.publish(&OFFER.replace("stereo=0", "stereo=1"));
+    let after = audio(&sfu.offered());
+    assert_eq!((before.len(), after.len()), (2, 2));
+    for format in after {
+        let known = before.iter().find(|known| known.pt == format.pt);
+        assert_eq!(known, None, "{format:?}");
+    }
+}
