@@ -5,6 +5,7 @@ import { OTError, asError, refusal } from "./errors.js";
 import { Uris, parseSessionState, type SessionState } from "./messages.js";
 import { reason } from "./publisher.js";
 import { Link, type LinkHandlers, type LinkOptions, type Transport } from "./signaling.js";
+import { uuid } from "./uuid.js";
 
 /** Attempts to connect in all, and the least time between the beginnings of two. */
 const CONNECT_ATTEMPTS = 3;
@@ -44,7 +45,7 @@ export async function join(
   request: Omit<InfoRequest, "connectionId">,
   wanted: () => boolean,
 ): Promise<Entrance | undefined> {
-  const connectionId = crypto.randomUUID();
+  const connectionId = uuid();
   for (let attempt = 1; wanted(); attempt += 1) {
     const begin = Date.now();
     try {

@@ -9,6 +9,7 @@ import type { Stream } from "./model.js";
 import { Peer } from "./peer.js";
 import { addTracks, setVideoSending } from "./senders.js";
 import { mediaStats, type MediaStats } from "./stats.js";
+import { uuid } from "./uuid.js";
 import { View, type Target, type ViewProperties } from "./view.js";
 
 /** Time from the request to publish until the stream must be announced. */
@@ -61,7 +62,7 @@ interface Publication {
 }
 
 export class Publisher extends Emitter<PublisherEvents> {
-  readonly id = `OT_${crypto.randomUUID()}`;
+  readonly id = `OT_${uuid()}`;
   readonly #properties: PublisherProperties;
   readonly #target: Target;
   readonly #ready: Promise<Captured>;

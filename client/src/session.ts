@@ -13,6 +13,7 @@ import { Roster, type News } from "./roster.js";
 import type { RequestOptions, Transport } from "./signaling.js";
 import { checkSignal, type Signal } from "./signal.js";
 import { Subscriber, type SubscriberProperties } from "./subscriber.js";
+import { uuid } from "./uuid.js";
 import type { Target } from "./view.js";
 
 export interface SessionEvents {
@@ -130,7 +131,7 @@ export class Session extends Emitter<SessionEvents> {
     else if (!this.capabilities.publish) done(denied("publish", 1500));
     else if (published.publishing) done(new OTError("OT_INVALID_PARAMETER", 1011, "The publisher is already publishing"));
     else {
-      const streamId = crypto.randomUUID();
+      const streamId = uuid();
       this.#publishers.set(streamId, published);
       published.onLost = (reason) => this.#unpublish(streamId, published, reason);
       void published.start(joined.context, streamId, this.#muteOnEntry, done);
@@ -183,7 +184,7 @@ export class Session extends Emitter<SessionEvents> {
     const target = typeof to === "string" ? to : to?.connectionId;
     this.#ask("signal", done, (uris) => ({
       method: "signal",
-      uri: uris.signal(crypto.randomUUID(), target),
+      uri: uris.signal(uuid(), target),
       content: { ...(type === undefined ? {} : { type }), ...(data === undefined ? {} : { data }) },
     }), { retry: retryAfterReconnect !== false });
   }

@@ -7,6 +7,7 @@
 import { OTError, notConnected } from "./errors.js";
 import { parseJson, type Outgoing } from "./messages.js";
 import { FrameType, decode, encode, frame, type Frame } from "./rumor.js";
+import { uuid } from "./uuid.js";
 
 /** Time without sending after which a PING is sent. The server counts on one every 2 s. */
 const PING_AFTER_MS = 2_000;
@@ -104,7 +105,7 @@ type TimerName = "ping" | "silence" | "open" | "retry" | "giveUp";
 export class Link implements Transport {
   readonly #options: LinkOptions;
   readonly #handlers: LinkHandlers;
-  readonly #socketId = crypto.randomUUID();
+  readonly #socketId = uuid();
   readonly #pending = new Map<string, Pending>();
   /** Transaction id to the time it was received, oldest first. */
   readonly #received = new Map<string, number>();
@@ -133,7 +134,7 @@ export class Link implements Transport {
     if (this.#phase === "closed") return Promise.reject(notConnected());
     if (this.#phase === "resuming" && !retry) return Promise.reject(unsent());
     if (this.#pending.size >= MAX_PENDING) return Promise.reject(unsent());
-    const id = crypto.randomUUID();
+    const id = uuid();
     const bytes = encode(
       frame(FrameType.Message, {
         addresses: [this.#options.symphonyAddress],
@@ -165,7 +166,7 @@ export class Link implements Transport {
     if (this.#options.resumable) {
       query.set("socketId", this.#socketId);
       if (resume) query.set("reconnect", "true");
-      query.set("attempt", crypto.randomUUID());
+      query.set("attempt", uuid());
     }
     const { url, openSocket = browserSocket } = this.#options;
     const socket = openSocket(query.size ? `${url}${url.includes("?") ? "&" : "?"}${query}` : url);
@@ -193,7 +194,7 @@ export class Link implements Transport {
         frame(FrameType.Connect, {
           headers: {
             uniqueId: connectionId,
-            "TRANSACTION-ID": crypto.randomUUID(),
+            "TRANSACTION-ID": uuid(),
             notifyDisconnectAddress: symphonyAddress,
           },
         }),

@@ -9,6 +9,7 @@ import { Peer } from "./peer.js";
 import { playback } from "./playback.js";
 import { reason } from "./publisher.js";
 import { mediaStats, type MediaStats } from "./stats.js";
+import { uuid } from "./uuid.js";
 import { View, type Target, type ViewProperties } from "./view.js";
 
 /** Time until something must be on show. */
@@ -42,9 +43,9 @@ export interface SubscriberEvents {
 
 export class Subscriber extends Emitter<SubscriberEvents> {
   /** Id of the element on the page. */
-  readonly id = `OT_${crypto.randomUUID()}`;
+  readonly id = `OT_${uuid()}`;
   /** Id of this subscription in messages. */
-  readonly widgetId = crypto.randomUUID();
+  readonly widgetId = uuid();
   readonly stream: Stream;
   readonly #context: SessionContext;
   readonly #properties: SubscriberProperties;

@@ -1,0 +1,13 @@
+// Names for what has none yet.
+
+/**
+ * A random UUID (RFC 9562, 5.4). `crypto.randomUUID` exists only on pages with TLS, and on others
+ * one can still listen, or test a network.
+ */
+export function uuid(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
