@@ -1,22 +1,16 @@
 // The page /test, as somebody uses it who wants to know whether calls work on their network.
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
 import { after, afterEach, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { startBrowser } from "./support/browser.mjs";
+import { testNetwork } from "./support/network-test.mjs";
 import { startParlor } from "./support/parlor.mjs";
 
-/** All ways, each given up after some ten seconds. */
-const PATIENCE_MS = 90_000;
-
-const out = fileURLToPath(new URL("out/", import.meta.url));
 let browser;
 const servers = [];
 
 before(async () => {
-  await mkdir(out, { recursive: true });
   browser = await startBrowser();
 });
 
@@ -34,34 +28,9 @@ async function serve(env) {
   return parlor;
 }
 
-/** Makes the test and reads what the page says. */
-async function testNetwork(parlor, size = { width: 390, height: 844 }) {
-  const page = await browser.newPage({ viewport: size });
-  const errors = [];
-  page.on("pageerror", (error) => errors.push(error));
-  await page.goto(`${parlor.url}/test`);
-  await page.getByRole("button", { name: "Test my network" }).click();
-  const result = page.locator("#result");
-  await result.waitFor({ state: "visible", timeout: PATIENCE_MS });
-  const says = {};
-  for (const row of await page.locator("#ways li").all()) {
-    says[await row.getAttribute("id")] = await row.locator(".says").textContent();
-  }
-  const found = {
-    grade: await result.getAttribute("data-grade"),
-    title: await page.locator("#title").textContent(),
-    advice: await page.locator("#advice").textContent(),
-    says,
-    wide: await page.evaluate(() => document.documentElement.scrollWidth > innerWidth),
-  };
-  await page.screenshot({ path: `${out}network-test-${found.grade}.png`, fullPage: true });
-  await page.close();
-  assert.deepEqual(errors, []);
-  return found;
-}
-
 test("the page says which ways work, with figures, and which are not offered", async () => {
-  const found = await testNetwork(await serve({ PARLOR_TURN_TCP: "true" }));
+  const { url } = await serve({ PARLOR_TURN_TCP: "true" });
+  const found = await testNetwork(browser, url, "open");
   // How good it is depends on how busy this machine is.
   assert.match(found.title, /^(Your network is ready for calls|Calls will (work|be difficult).*)\.$/, JSON.stringify(found));
   assert.ok(["good", "fair", "poor"].includes(found.grade), found.grade);
@@ -75,7 +44,8 @@ test("the page says which ways work, with figures, and which are not offered", a
 
 test("where UDP is dead the page says what is blocked and what is not offered", async () => {
   // Candidates at an address where nobody is, as behind a firewall that drops UDP.
-  const found = await testNetwork(await serve({ PARLOR_MEDIA_ANNOUNCE: "127.0.0.99" }));
+  const { url } = await serve({ PARLOR_MEDIA_ANNOUNCE: "127.0.0.99" });
+  const found = await testNetwork(browser, url, "dead");
   assert.equal(found.says.udp, "Blocked on this network");
   assert.equal(found.says["relay-tls"], "Not offered by this server");
   assert.equal(found.title, "Calls will not work on this network.");

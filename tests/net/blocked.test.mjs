@@ -7,6 +7,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { useCall } from "../browser/support/call.mjs";
+import { assertDetour, testNetwork } from "../browser/support/network-test.mjs";
 import { HUB, SERVER, SITE, addHost, network } from "./support/network.mjs";
 
 /** A call between two pages of a browser whose media goes by this means: `tcp` or `tls`. */
@@ -70,4 +71,9 @@ describe("a client that reaches nothing but HTTPS", () => {
   );
 
   test("sends its media over TLS", () => callBy("tls", call));
+
+  test("says so on the page that tests it", async () => {
+    const found = await testNetwork(call.browser, call.parlor.url, "relayed");
+    assertDetour(found, "relay-tls");
+  });
 });

@@ -1,15 +1,20 @@
 // Networks that let no UDP through, or nothing but HTTPS, with the unmodified official client: media
 // goes over TCP.
 
+import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "node:test";
 
 import { useCall } from "../browser/support/call.mjs";
+import { assertDetour, testNetwork } from "../browser/support/network-test.mjs";
 import { HUB, SERVER, SITE, addHost, network } from "./support/network.mjs";
 
 const certificate = (name) => fileURLToPath(new URL(`../fixtures/tls/first.${name}`, import.meta.url));
 
-/** Ana and Ben in a call, both on the client; how good the way is, is not the question here. */
+/**
+ * Ana and Ben in a call, both on the client, and their streams; how good the way is, is not the
+ * question here.
+ */
 async function two({ createSession, join }) {
   const sessionId = await createSession();
   const ana = await join(sessionId, "ana");
@@ -18,13 +23,13 @@ async function two({ createSession, join }) {
   const [anas, bens] = [await ana.publish(properties), await ben.publish(properties)];
   await Promise.all([ana.subscribe(bens), ben.subscribe(anas)]);
   await Promise.all([ana.flowing(bens), ben.flowing(anas)]);
-  return { ana, ben };
+  return { ana, ben, anas, bens };
 }
 
 /** Waits until each of these pages sends and receives by this way. */
-async function take(way, ...pages) {
+async function take(way, pages, ms) {
   const view = ({ remote }) => `${remote.protocol} ${remote.address} ${remote.port}`;
-  await Promise.all(pages.map((page) => page.takes([way, way], view)));
+  await Promise.all(pages.map((page) => page.takes([way, way], view, ms)));
 }
 
 describe("a client whose network lets no UDP through", () => {
@@ -43,7 +48,39 @@ describe("a client whose network lets no UDP through", () => {
 
   test("sends over TCP to the port of HTTP", async () => {
     const { ana, ben } = await two(call);
-    await take(`tcp ${SERVER.v4} 8080`, ana, ben);
+    await take(`tcp ${SERVER.v4} 8080`, [ana, ben]);
+  });
+
+  test("says so on the page that tests it", async () => {
+    assertDetour(await testNetwork(call.browser, call.parlor.url, "without-udp"), "tcp");
+  });
+});
+
+describe("a client whose network lets UDP through, and then does not", () => {
+  let client;
+  const call = useCall(network(() => {
+    const server = addHost("server", SERVER.v4);
+    client = addHost("client", "203.0.113.30");
+    return {
+      within: server.within,
+      http: `${SERVER.v4}:8080`,
+      media: `${SERVER.v4}:3478`,
+      site: SITE.v4,
+      browser: () => client.browser(),
+    };
+  }));
+
+  test("goes on over TCP", async (t) => {
+    const { ana, ben, anas, bens } = await two(call);
+    await take(`udp ${SERVER.v4} 3478`, [ana, ben]);
+    const since = performance.now();
+    client.allowOnly("meta l4proto tcp");
+    await take(`tcp ${SERVER.v4} 8080`, [ana, ben], 60_000);
+    await Promise.all([ana.flowing(bens, undefined, 60_000), ben.flowing(anas, undefined, 60_000)]);
+    t.diagnostic(`media is back after ${Math.round(performance.now() - since)} ms`);
+    // Both have restarted ICE, of which the other one noticed nothing.
+    await take(`tcp ${SERVER.v4} 8080`, [ana, ben]);
+    for (const page of [ana, ben]) assert.deepEqual(await page.events("streamDestroyed"), []);
   });
 });
 
@@ -66,7 +103,11 @@ describe("a client whose network lets only HTTPS through", () => {
 
   test("has all of a call on that port", async () => {
     const { ana, ben } = await two(call);
-    await take(`tcp ${SERVER.v4} 443`, ana, ben);
+    await take(`tcp ${SERVER.v4} 443`, [ana, ben]);
+  });
+
+  test("says so on the page that tests it", async () => {
+    assertDetour(await testNetwork(call.browser, call.parlor.url, "only-https"), "tcp");
   });
 });
 
@@ -87,6 +128,6 @@ describe("a server with several addresses, of which it announces the second", ()
 
   test("answers from the one that was asked", async () => {
     const { ana, ben } = await two(call);
-    await take(`udp ${second} 3478`, ana, ben);
+    await take(`udp ${second} 3478`, [ana, ben]);
   });
 });
