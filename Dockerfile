@@ -6,7 +6,7 @@ COPY . .
 # What was fetched and compiled is kept between builds, outside the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --release --locked \
-    && install -D target/release/parlor /out/usr/local/bin/parlor \
+    && install -D --strip target/release/parlor /out/usr/local/bin/parlor \
     && install --directory --owner=10001 --group=10001 --mode=0700 /out/data
 
 # The C library and nothing else: no shell, no package manager.
