@@ -75,8 +75,9 @@ impl TurnParts {
             issuer,
             urls: settings.urls.clone(),
             udp: match thread.local_addr {
-                Some(bound) => udp_addresses(bound, &media.announced),
-                None => Vec::new(),
+                Some(bound) if config.media.udp => udp_addresses(bound, &media.announced),
+                // Who is told of a port that does not answer waits for it.
+                _ => Vec::new(),
             },
             tcp: settings.tcp,
             tls: config.tls.is_some(),

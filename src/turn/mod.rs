@@ -22,7 +22,9 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::sfu::path::{Path, Via};
 
 pub use self::counters::{Counters, Refused, Snapshot};
 pub use self::message::{Framing, MAX_LEN, frame};
@@ -36,6 +38,8 @@ pub const REALM: &str = "turn";
 pub struct Client {
     /// Where the client is, as seen from here.
     pub address: SocketAddr,
+    /// Which address of ours it sends datagrams to, where that is known: answers leave from there.
+    pub local: Option<IpAddr>,
     /// The stream, if it is one.
     pub stream: Option<StreamId>,
 }
@@ -47,14 +51,39 @@ pub struct StreamId(pub u64);
 impl Client {
     /// A client over UDP.
     pub fn udp(address: SocketAddr) -> Self {
-        let stream = None;
-        Self { address, stream }
+        Self {
+            address,
+            local: None,
+            stream: None,
+        }
     }
 
     /// A client on a stream.
     pub fn stream(address: SocketAddr, stream: StreamId) -> Self {
-        let stream = Some(stream);
-        Self { address, stream }
+        Self {
+            stream: Some(stream),
+            ..Self::udp(address)
+        }
+    }
+
+    /// The way that a datagram came.
+    pub fn of(path: Path) -> Self {
+        let local = match path.via {
+            Via::Udp(local) => local,
+            Via::Tcp(_) => None,
+        };
+        Self {
+            local,
+            ..Self::udp(path.remote)
+        }
+    }
+
+    /// The way back, for a datagram.
+    pub fn path(&self) -> Path {
+        Path {
+            remote: self.address,
+            via: Via::Udp(self.local),
+        }
     }
 }
 

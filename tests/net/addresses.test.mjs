@@ -73,6 +73,7 @@ describe("a server with addresses of both families", () => {
     const ana = await call.join(sessionId, "ana", "publisher", { site });
     const ben = await call.join(sessionId, "ben", "publisher", elsewhere());
     const { anas, bens } = await call.talk(ana, ben);
+    const before = await ana.call("transports");
     const since = performance.now();
     client.move("203.0.113.31");
     await Promise.all([ana.flowing(bens, undefined, 60_000), ben.flowing(anas, undefined, 60_000)]);
@@ -80,5 +81,10 @@ describe("a server with addresses of both families", () => {
     await ana.event("sessionReconnected");
     assert.deepEqual(await ben.events("streamDestroyed"), []);
     await ana.takes(Array(2).fill("udp 203.0.113.31"), ({ local }) => `${local.protocol} ${local.address}`);
+    // Each leg has restarted ICE, and none its DTLS: to another certificate it would have to begin anew.
+    for (const [leg, { ufrag, fingerprint }] of (await ana.call("transports")).entries()) {
+      assert.equal(fingerprint, before[leg].fingerprint);
+      assert.notEqual(ufrag, before[leg].ufrag);
+    }
   });
 });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::server;
+use super::{server, server_with};
 
 /// What every STUN message has from its fifth byte on.
 const COOKIE_AND_TRANSACTION: &[u8] = b"\x21\x12\xa4\x42transaction.";
@@ -51,6 +51,19 @@ async fn bytes_until_answered(socket: &UdpSocket) -> usize {
             return bytes;
         }
         bytes += len;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_leaves_from_the_address_that_was_asked() {
+    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    let server = server_with(|config| config.turn.listen = Some(any)).await;
+    for asked in [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 3]] {
+        // It hears nobody else.
+        let asked = SocketAddr::from((asked, server.turn_addr().port()));
+        let client = socket("127.0.0.1:0", asked).await;
+        client.send(&allocate()).await.unwrap();
+        assert_eq!(bytes_until_answered(&client).await, 48);
     }
 }
 

@@ -28,6 +28,15 @@ async fn a_connection_is_told_every_way_with_a_credential_of_its_own() {
 }
 
 #[tokio::test]
+async fn where_no_udp_comes_through_nobody_is_told_of_turn_over_it() {
+    let server = server_with(|config| config.media.udp = false).await;
+    let list = ice_servers(&server, CONNECTION).await;
+    let http = server.url.strip_prefix("http://").unwrap();
+    let urls = serde_json::json!([format!("turn:{http}?transport=tcp")]);
+    assert_eq!(list[0]["urls"], urls);
+}
+
+#[tokio::test]
 async fn without_a_turn_server_there_are_only_those_elsewhere() {
     let server = TestServer::start().await;
     assert_eq!(

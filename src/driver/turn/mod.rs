@@ -300,7 +300,7 @@ impl Turn {
                     let now = self.clock.now();
                     for slot in 0..count {
                         let (bytes, from) = self.received.datagram_mut(slot);
-                        let client = Client::udp(from.remote);
+                        let client = Client::of(from);
                         self.server
                             .handle_message(client, bytes, now, &mut self.net);
                     }

@@ -118,7 +118,7 @@ impl Network for SocketNetwork {
             place.copy_from_slice(part);
             rest = behind;
         }
-        self.out.commit(len, client.address);
+        self.out.commit(len, client.path());
     }
 
     fn to_media(&mut self, relay: Relay, datagram: &[u8]) {
