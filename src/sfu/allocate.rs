@@ -27,6 +27,9 @@ const FORGET: Duration = Duration::from_secs(10);
 /// Bits per pixel and second assumed of a layer that was not measured yet.
 const ASSUMED_DENSITY: f64 = 1.5;
 
+/// The longest time between two pictures of a stream that is not to stop.
+const SPARSEST: f64 = 15.0;
+
 /// Choices that one stream can have: frames of the smallest picture, then larger pictures.
 const MAX_STEPS: usize = MAX_TEMPORAL + MAX_LAYERS - 1;
 
@@ -48,6 +51,8 @@ pub(super) struct Given {
     raised_at: Option<Instant>,
     lowered_at: Option<Instant>,
     hold: Duration,
+    /// Whether it was sent a picture now and then, as more did not fit.
+    is_sparse: bool,
 }
 
 /// One stream that wants its share.
@@ -69,6 +74,9 @@ pub(super) struct Demand {
     blocked: bool,
     /// Whether the least fits; `None` if nothing is sent that could.
     pub(super) fit: Option<Fit>,
+    /// Whether it had only a picture now and then; the time between two, if that is all it gets.
+    was_sparse: bool,
+    pub(super) sparse: Option<Duration>,
 }
 
 impl Default for Given {
@@ -78,6 +86,7 @@ impl Default for Given {
             raised_at: None,
             lowered_at: None,
             hold: HOLD,
+            is_sparse: false,
         }
     }
 }
@@ -90,6 +99,7 @@ impl Given {
 
     /// Takes note of what a stream gets from now on.
     pub(super) fn settle(&mut self, demand: &Demand, now: Instant) {
+        self.is_sparse = demand.sparse.is_some();
         let before = self.choice.replace(demand.choice());
         if before.is_none() {
             return;
@@ -144,6 +154,8 @@ impl Demand {
             holds: given.holds(now),
             blocked: false,
             fit: None,
+            was_sparse: given.is_sparse,
+            sparse: None,
         }
     }
 
@@ -162,6 +174,28 @@ impl Demand {
 
     fn cost(&self) -> f64 {
         self.taken.checked_sub(1).map_or(0.0, |i| self.steps[i].1)
+    }
+
+    /// Gives it the least, or, if it may not stop and that is `proven` not to fit into `room`, a
+    /// picture as often as that can be: one takes about as much as a second of video. Returns what
+    /// it costs.
+    fn begin(&mut self, fit: Fit, room: f64, proven: bool) -> f64 {
+        let least = self.steps[0].1;
+        if fit == Fit::Short && self.may_stop {
+            return 0.0;
+        }
+        self.taken = 1;
+        let is_sparse = match fit {
+            Fit::Short => proven,
+            Fit::Tight => self.was_sparse && !self.may_stop,
+            Fit::Ample => false,
+        };
+        if !is_sparse {
+            return least;
+        }
+        let seconds = (least / room.max(1.0)).clamp(1.0, SPARSEST);
+        self.sparse = Some(Duration::from_secs_f64(seconds));
+        least.min(room.max(0.0))
     }
 
     /// Goes one step up if there is room for it; returns the room that this would take if not.
@@ -195,8 +229,9 @@ pub(super) fn serve_all(demands: &mut [Demand]) {
     }
 }
 
-/// Shares `room` bits per second among streams. Returns how much would be of use beyond that.
-pub(super) fn share(demands: &mut [Demand], room: f64) -> Option<u64> {
+/// Shares `room` bits per second among streams; `proven`: the network has shown that it carries no
+/// more. Returns how much would be of use beyond that.
+pub(super) fn share(demands: &mut [Demand], room: f64, proven: bool) -> Option<u64> {
     demands.sort_unstable_by_key(|demand| (demand.priority, demand.subscription));
     let with_margin = |total: f64| (total * MARGIN * PROBED) as u64;
     let mut spent = 0.0;
@@ -210,14 +245,9 @@ pub(super) fn share(demands: &mut [Demand], room: f64) -> Option<u64> {
             (true, true) => Fit::Ample,
         };
         demand.fit = Some(fit);
-        if fit != Fit::Short || !demand.may_stop {
-            demand.taken = 1;
-            spent = total;
-        }
-        // Who gets the least in any case has nothing to find out before it fits.
-        let of_use = demand.may_stop || fit != Fit::Short;
+        spent += demand.begin(fit, room - spent, proven);
         if fit != Fit::Ample && needed.is_none() {
-            needed = Some(of_use.then(|| with_margin(total)));
+            needed = Some(with_margin(total));
         }
     }
     let mut missing = None;
@@ -233,7 +263,7 @@ pub(super) fn share(demands: &mut [Demand], room: f64) -> Option<u64> {
             missing = missing.or(demand.raise(&mut spent, room));
         }
     }
-    needed.unwrap_or(missing.map(with_margin))
+    needed.or(missing.map(with_margin))
 }
 
 /// The choices up to `wanted` and what they cost, the least first: frames of the smallest picture,
@@ -324,7 +354,7 @@ mod tests {
                     Demand::new(key, &layers, self.wanted, self.may_stop, given, now)
                 })
                 .collect();
-            self.missing = share(&mut demands, room);
+            self.missing = share(&mut demands, room, true);
             demands.sort_by_key(|demand| demand.subscription);
             self.fits = demands.iter().map(|demand| demand.fit).collect();
             for ((_, given), demand) in self.streams.iter_mut().zip(&demands) {
@@ -434,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn one_layer_without_temporal_layers_is_sent_as_it_is_whether_it_fits_or_not() {
+    fn one_layer_without_temporal_layers_is_sent_as_it_is_or_now_and_then() {
         let mut layers = Layers::default();
         layers.begin(0, None);
         let rates = Rates {
@@ -443,17 +473,24 @@ mod tests {
         };
         layers.update(0, Some(rates));
         let wanted = Choice::default();
-        for (room, fit) in [
-            (1.0, Fit::Short),
-            (1.14e6, Fit::Tight),
-            (1.25e6, Fit::Ample),
+        let mut given = Given::default();
+        let second = Duration::from_secs(1);
+        for (room, fit, sparse) in [
+            (1.14e6, Fit::Tight, None),
+            (1.25e6, Fit::Ample, None),
+            (0.35e6, Fit::Short, Some(second * 3)),
+            (1.0, Fit::Short, Some(second * 15)),
+            (1.14e6, Fit::Tight, Some(second)),
+            (1.25e6, Fit::Ample, None),
         ] {
             let key = (SubscriptionId(1), Priority::Other);
-            let given = Given::default();
             let mut demands = [Demand::new(key, &layers, wanted, false, &given, now())];
-            let missing = share(&mut demands, room);
-            assert_eq!((demands[0].choice(), demands[0].fit), (wanted, Some(fit)));
-            assert_eq!(missing.is_some(), fit == Fit::Tight);
+            let missing = share(&mut demands, room, true);
+            let [demand] = &demands;
+            given.settle(demand, now());
+            assert_eq!((demand.choice(), demand.fit), (wanted, Some(fit)));
+            assert_eq!(demand.sparse, sparse, "{room}");
+            assert_eq!(missing.is_some(), fit != Fit::Ample);
         }
     }
 

@@ -22,8 +22,11 @@ const LOSS_WINDOW: (u32, Duration) = (20, Duration::from_millis(500));
 /// What is left of the arriving rate when the limit is set: the queue has to drain.
 const CUT: f64 = 0.85;
 
-/// Time between two cuts: the first one has to show.
+/// A packet that was sent less than this after a cut says nothing about it.
 const CUT_PAUSE: Duration = Duration::from_millis(300);
+
+/// How much each window counts in what arrives out of a full queue.
+const CARRIED: f64 = 0.5;
 
 /// Growth of the limit per second without congestion.
 const GROWTH: f64 = 0.08;
@@ -55,6 +58,10 @@ const PROBE_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::fro
 /// Time between a probe that succeeded and the next one.
 const PROBE_NEXT: Duration = Duration::from_millis(500);
 
+/// How long a probe waits for the queue of the last cut to go away: where delays are seldom short,
+/// something has to be found out some time.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// How long media itself is the probe where the receiver reports too little for padding.
 const TRIAL: Duration = Duration::from_secs(5);
 
@@ -78,7 +85,7 @@ pub(super) struct Estimator {
     /// Bits per second that arrive, over all legs.
     arriving: u64,
     loss: Loss,
-    cut_at: Option<Instant>,
+    cut: Option<Cut>,
     grown_at: Option<Instant>,
     /// What more would be of use, in bits per second.
     wanted: Option<f64>,
@@ -96,6 +103,19 @@ struct Loss {
     since: Option<Instant>,
     arrived: u32,
     missing: u32,
+}
+
+/// Less is sent from here on.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    at: Instant,
+    /// The limit and what was sent at most before.
+    before: (Option<f64>, Option<f64>),
+    /// The share of what arrives that the limit is set to as long as the cut does not show; `None`
+    /// if it was not for a queue.
+    follows: Option<f64>,
+    /// What arrives out of the queue, in bits per second.
+    carried: Option<f64>,
 }
 
 /// More is sent than needed, to see what the network carries.
@@ -121,7 +141,7 @@ impl Default for Estimator {
             has_remb: false,
             arriving: 0,
             loss: Loss::default(),
-            cut_at: None,
+            cut: None,
             grown_at: None,
             wanted: None,
             probe: None,
@@ -153,6 +173,10 @@ impl Estimator {
         self.loss.arrived += seen.arrived;
         self.arriving = self.arriving.saturating_sub(seen.rate_before) + seen.rate;
         let Some(queue) = seen.queue else { return };
+        let queue = match self.probe {
+            None if seen.is_burst => Queue::Long,
+            _ => queue,
+        };
         self.has_feedback = true;
         if let Some(probe) = &mut self.probe {
             probe.arrived = probe.arrived.max(self.arriving as f64);
@@ -160,12 +184,26 @@ impl Estimator {
         let loss = self.loss.finish(now);
         if queue != Queue::Short {
             self.ramped_at = Some(now);
+            // What is too much already says nothing about more.
+            let drains = |cut: &Cut| now.saturating_duration_since(cut.at) < DRAIN;
+            if self.cut.as_ref().is_some_and(drains) {
+                self.probe_at = self.probe_at.map(|at| at.max(now + PROBE_NEXT));
+            }
         }
-        if queue == Queue::Full {
+        // A queue gets longer than it was when less was sent: what is in it was sent before.
+        let shows = |cut: &Cut| seen.sent_at.is_none_or(|at| at >= cut.at + CUT_PAUSE);
+        if let Some(at) = seen.stalled {
+            self.undo(at);
+        } else if self.cut.as_ref().is_some_and(|cut| !shows(cut)) {
+            if queue != Queue::Short && seen.is_news {
+                self.follow();
+            }
+        } else if queue == Queue::Full {
             self.cut(CUT, seen, now);
         } else if let Some(loss) = loss {
             self.cut(1.0 - loss / 2.0, seen, now);
-        } else if queue == Queue::Short {
+        }
+        if queue == Queue::Short {
             self.grow(now);
         }
     }
@@ -177,27 +215,54 @@ impl Estimator {
 
     /// Sets the limit to a share of what arrives.
     fn cut(&mut self, share: f64, seen: &Seen, now: Instant) {
-        // What is in the queue was sent before the last cut could show.
-        let pause = CUT_PAUSE + Duration::from_micros(seen.queue_us.max(0).unsigned_abs());
-        let early = |at: Instant| now.saturating_duration_since(at) < pause;
-        if self.cut_at.is_some_and(early) {
-            return;
-        }
         let Some(latest) = seen.latest else {
             return;
         };
         let rate = self.arriving.saturating_sub(seen.rate) as f64 + latest;
-        self.cut_at = Some(now);
         self.grown_at = None;
-        if self.probe.take().is_some() {
+        let before = (self.limit, self.ramp);
+        let share = if self.probe.take().is_some() {
             // It was the probe that was too much; what was known before is still true.
             self.probe_pause = (self.probe_pause * 2).min(PROBE_PAUSE.1);
+            1.0
         } else {
             let limit = self.limit.unwrap_or(MAX_LIMIT).min(rate * share);
             self.limit = Some(limit.max(MIN_LIMIT));
             self.ramp = None;
-        }
+            share
+        };
+        let queues = seen.queue == Some(Queue::Full);
+        self.cut = Some(Cut {
+            at: now,
+            before,
+            follows: queues.then_some(share),
+            carried: None,
+        });
         self.probe_at = Some(now + self.probe_pause);
+    }
+
+    /// While a cut does not show yet, what arrives out of the queue is what the network carries;
+    /// when the queue was seen first, there was little of that to go by.
+    fn follow(&mut self) {
+        let Some(cut) = &mut self.cut else { return };
+        let Some(share) = cut.follows else { return };
+        let most = cut.before.0.unwrap_or(MAX_LIMIT);
+        let arriving = self.arriving as f64;
+        let carried = match cut.carried {
+            Some(before) => before + (arriving - before) * CARRIED,
+            None => arriving,
+        };
+        cut.carried = Some(carried);
+        if self.limit.is_some() {
+            self.limit = Some((carried * share).min(most).max(MIN_LIMIT));
+        }
+    }
+
+    /// The queue that there was a cut for then was none.
+    fn undo(&mut self, at: Instant) {
+        if let Some(cut) = self.cut.take_if(|cut| cut.at == at) {
+            (self.limit, self.ramp) = cut.before;
+        }
     }
 
     /// Lets the limit grow, as far as what arrives gives reason to.

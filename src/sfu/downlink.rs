@@ -25,8 +25,21 @@ const MIN_REPORTS: u8 = 2;
 /// is not waited for.
 const STEEP_US: (i64, i64) = (50_000, 20_000);
 
+/// A queue that takes less than this is no reason to send less if it can be seen to go away by
+/// itself, as that of a large key frame does.
+const MAX_BURST_US: i64 = 400_000;
+
+/// Time over which leaving bytes are counted, at most and at least, in microseconds.
+const LEFT_WINDOW_US: (u64, u64) = (1_000_000, 400_000);
+
+/// Looks at what has left in that time.
+const LEFT_SAMPLES: usize = 16;
+
 /// Time over which arriving bytes are counted, in microseconds.
 const ARRIVED_WINDOW_US: i64 = 200_000;
+
+/// The least such time, where that is all there is to go by.
+const ARRIVED_LEAST_US: i64 = 40_000;
 
 /// How long the shortest delay counts as that of an empty queue: routes and clocks change.
 const BASELINE: Duration = Duration::from_secs(10);
@@ -45,6 +58,7 @@ pub(super) struct Downlink {
     sent: Vec<Sent>,
     /// Bytes that left under a number, ever.
     numbered: u64,
+    left: Left,
     baseline: Baseline,
     arrived: Arrived,
     /// When it last told of an arrival, and the rate that was told of then, in bits per second.
@@ -53,6 +67,8 @@ pub(super) struct Downlink {
     queue_us: i64,
     long_queues: u8,
     rises: u8,
+    is_filling: bool,
+    full: Option<Full>,
     /// The receiver's own estimate, in bits per second.
     remb: Option<u64>,
     /// Bytes sent since the last receiver report, and bits per second before it.
@@ -70,13 +86,19 @@ pub(super) struct Seen {
     pub(super) missing: u32,
     /// How long packets wait in the network; `None` if none arrived.
     pub(super) queue: Option<Queue>,
-    /// That time, in microseconds.
-    pub(super) queue_us: i64,
+    /// When the last of the packets that arrived had been sent.
+    pub(super) sent_at: Option<Instant>,
     /// Bits per second that arrived in the last whole window, and what was seen before that.
     pub(super) rate: u64,
     pub(super) rate_before: u64,
     /// The rate of the window that is open, if that is long enough to tell that it is lower.
     pub(super) latest: Option<f64>,
+    /// Whether a window has ended since the report before.
+    pub(super) is_news: bool,
+    /// Whether the queue is one of much at once, and goes away by itself.
+    pub(super) is_burst: bool,
+    /// When a queue was called full that was none: what had left by then was not held up.
+    pub(super) stalled: Option<Instant>,
 }
 
 /// How full the network is.
@@ -106,14 +128,39 @@ struct Baseline {
     since: Option<Instant>,
 }
 
+/// A queue that was reported full.
+#[derive(Debug, Clone, Copy)]
+struct Full {
+    at: Instant,
+    /// Which packets would be held up by it, whatever is done: those that left after the one that
+    /// showed it, and before it could have gone away. Microseconds since `zero`.
+    holds_up: (u64, u64),
+    /// The least delay of any of them.
+    least: Option<i64>,
+}
+
+/// How fast bytes leave.
+#[derive(Debug, Default)]
+struct Left {
+    /// Microseconds since `zero`, and the bytes that had left by then, in turn.
+    samples: [(u64, u64); LEFT_SAMPLES],
+    next: usize,
+}
+
 /// How fast bytes arrive, on the receiver's clock.
 #[derive(Debug, Default)]
 struct Arrived {
     since_us: Option<i64>,
+    /// The last packet; those before it in this window.
     last_us: i64,
+    last_len: u64,
     bytes: u64,
     /// Bits per second.
     rate: Option<f64>,
+    /// Whether a window has ended, and nobody has asked yet.
+    is_news: bool,
+    /// Whether one has ended since a queue builds up.
+    is_fresh: bool,
 }
 
 impl Downlink {
@@ -125,12 +172,15 @@ impl Downlink {
             number,
             sent: Vec::new(),
             numbered: 0,
+            left: Left::default(),
             baseline: Baseline::default(),
             arrived: Arrived::default(),
             told: None,
             queue_us: 0,
             long_queues: 0,
             rises: 0,
+            is_filling: false,
+            full: None,
             remb: None,
             bytes: 0,
             since: now,
@@ -152,7 +202,7 @@ impl Downlink {
         if self.sent.is_empty() {
             self.sent = vec![Sent::default(); HISTORY];
         }
-        let passed = now.saturating_duration_since(self.zero).as_micros() as u64;
+        let passed = self.micros(now);
         self.sent[usize::from(self.number) % HISTORY] = Sent {
             at_us: passed + 1,
             number: self.number,
@@ -171,6 +221,8 @@ impl Downlink {
     pub(super) fn feedback(&mut self, feedback: &TransportFeedback<'_>, now: Instant) -> Seen {
         let mut seen = Seen::default();
         let mut shortest: Option<i64> = None;
+        let mut sent_us = 0;
+        self.left.sample(self.micros(now), self.numbered);
         for arrival in feedback.arrivals() {
             let slot = self.sent.get_mut(usize::from(arrival.sequence) % HISTORY);
             let known = slot.filter(|sent| sent.number == arrival.sequence && sent.at_us > 0);
@@ -183,12 +235,28 @@ impl Downlink {
             shortest = Some(shortest.map_or(delay, |shortest| shortest.min(delay)));
             self.arrived.add(at_us, sent.len.into());
             seen.arrived += 1;
+            sent_us = sent_us.max(sent.at_us);
+            if let Some(full) = &mut self.full {
+                full.note(sent.at_us, delay);
+            }
             sent.at_us = 0;
         }
         if let Some(delay) = shortest {
-            seen.queue = Some(self.queue(delay, now));
+            let queue = self.queue(delay, now);
+            seen.queue = Some(queue);
+            seen.sent_at = Some(self.zero + Duration::from_micros(sent_us));
+            seen.is_burst = queue == Queue::Full && self.is_burst(now);
+            seen.stalled = self.stalled(delay - self.queue_us, sent_us);
+            if queue == Queue::Full && self.full.is_none() {
+                let until = self.micros(now) + self.queue_us.unsigned_abs() / 2;
+                self.full = Some(Full {
+                    at: now,
+                    holds_up: (sent_us, until),
+                    least: None,
+                });
+            }
         }
-        seen.queue_us = self.queue_us;
+        seen.is_news = std::mem::take(&mut self.arrived.is_news);
         seen.rate = self.arrived.rate.unwrap_or_default() as u64;
         seen.rate_before = self.told.map_or(0, |(_, rate)| rate);
         seen.latest = self.arrived.latest();
@@ -206,6 +274,12 @@ impl Downlink {
         let steep = self.rises >= MIN_REPORTS && queue_us > STEEP_US.0;
         self.queue_us = queue_us;
         let long = queue_us > MAX_QUEUE_US;
+        if (long || self.rises > 0) && !self.is_filling {
+            // From here on what arrives is what the network carries.
+            self.arrived.restart();
+            self.arrived.is_fresh = false;
+        }
+        self.is_filling = long || self.rises > 0;
         self.long_queues = if long && grows {
             self.long_queues + 1
         } else {
@@ -216,6 +290,28 @@ impl Downlink {
             return Queue::Full;
         }
         if long { Queue::Long } else { Queue::Short }
+    }
+
+    /// Whether the queue is one of much at once: all in all no more leaves than arrives.
+    fn is_burst(&self, now: Instant) -> bool {
+        let left = self.left.rate(self.micros(now), self.numbered);
+        let fits = |(left, carried): (f64, f64)| left <= carried;
+        self.queue_us < MAX_BURST_US && left.zip(self.arrived.carried()).is_some_and(fits)
+    }
+
+    /// When a queue was called full, if it was none: what it would have held up came at once, and
+    /// the network had only paused. `empty` is the delay without a queue.
+    fn stalled(&mut self, empty: i64, sent_us: u64) -> Option<Instant> {
+        let full = self.full?;
+        let is_none = full.least.is_some_and(|least| least - empty < STEEP_US.0);
+        if is_none || sent_us > full.holds_up.1 {
+            self.full = None;
+        }
+        is_none.then_some(full.at)
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.zero).as_micros() as u64
     }
 
     /// The rate of a leg that reports no longer, once; then it has none.
@@ -286,18 +382,68 @@ impl Baseline {
     }
 }
 
+impl Full {
+    /// A packet that left at this time took so long.
+    fn note(&mut self, sent_us: u64, delay: i64) {
+        let (after, until) = self.holds_up;
+        if sent_us > after && sent_us <= until {
+            self.least = Some(self.least.map_or(delay, |least| least.min(delay)));
+        }
+    }
+}
+
+impl Left {
+    /// Bits per second that left lately, if that is known, `bytes` having left by now.
+    fn rate(&self, now_us: u64, bytes: u64) -> Option<f64> {
+        let in_window = |(at, _): &&(u64, u64)| now_us - *at <= LEFT_WINDOW_US.0;
+        let (at, before) = *self.samples.iter().filter(in_window).min()?;
+        let passed = now_us - at;
+        (passed >= LEFT_WINDOW_US.1).then(|| (bytes - before) as f64 * 8e6 / passed as f64)
+    }
+
+    /// Takes note of the bytes that have left by now.
+    fn sample(&mut self, now_us: u64, bytes: u64) {
+        let last = (self.next + LEFT_SAMPLES - 1) % LEFT_SAMPLES;
+        if now_us - self.samples[last].0 >= LEFT_WINDOW_US.0 / LEFT_SAMPLES as u64 {
+            self.samples[self.next] = (now_us, bytes);
+            self.next = (self.next + 1) % LEFT_SAMPLES;
+        }
+    }
+}
+
 impl Arrived {
     fn add(&mut self, at_us: i64, len: u64) {
-        let passed = at_us - *self.since_us.get_or_insert(at_us);
+        let before = std::mem::replace(&mut self.last_len, len);
+        self.last_us = at_us;
+        let Some(since_us) = self.since_us else {
+            return self.restart();
+        };
+        // A packet's bytes arrive in the time until the next one has.
+        self.bytes += before;
+        let passed = at_us - since_us;
         if passed.abs() >= 2 * ARRIVED_WINDOW_US {
             // A pause, or a clock that jumped.
-            (self.since_us, self.bytes) = (Some(at_us), 0);
+            self.restart();
         } else if passed >= ARRIVED_WINDOW_US {
             self.rate = Some(self.bytes as f64 * 8e6 / passed as f64);
-            (self.since_us, self.bytes) = (Some(at_us), 0);
+            (self.is_news, self.is_fresh) = (true, true);
+            self.restart();
         }
-        self.bytes += len;
-        self.last_us = at_us;
+    }
+
+    /// Begins a window with the last packet.
+    fn restart(&mut self) {
+        (self.since_us, self.bytes) = (Some(self.last_us), 0);
+    }
+
+    /// What arrives since a queue builds up, in bits per second, if that is known already.
+    fn carried(&self) -> Option<f64> {
+        let passed = self.last_us - self.since_us?;
+        let open = self.bytes as f64 * 8e6 / passed.max(1) as f64;
+        match self.is_fresh {
+            true => self.rate,
+            false => (passed >= ARRIVED_LEAST_US).then_some(open),
+        }
     }
 
     /// The rate of the window that is open, if that is long enough to tell that it is lower.
@@ -305,9 +451,9 @@ impl Arrived {
         let passed = self.last_us - self.since_us?;
         let open = self.bytes as f64 * 8e6 / passed.max(1) as f64;
         match self.rate {
-            Some(rate) if passed < ARRIVED_WINDOW_US / 2 || rate < open => Some(rate),
+            Some(rate) if passed < ARRIVED_LEAST_US || rate < open => Some(rate),
             Some(_) => Some(open),
-            None => (passed >= ARRIVED_WINDOW_US / 2).then_some(open),
+            None => (passed >= ARRIVED_LEAST_US).then_some(open),
         }
     }
 }

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::Fallback;
 
-/// How long the least video must not have fitted before the subscriber is warned; from then on
-/// none is sent. Networks that stop and go recover sooner.
+/// How long the least video must not have fitted before none is sent, as each packet of it waits
+/// in front of the sound; after a pause of the network it fits again with the next report.
+const HOLD_AFTER: Duration = Duration::from_millis(120);
+
+/// How long it must not have fitted before the subscriber is warned. Networks that stop and go
+/// recover sooner.
 const WARN_AFTER: Duration = Duration::from_millis(500);
 
 /// How long it must not have fitted after the warning before video is given up.
@@ -41,6 +45,8 @@ pub(super) struct AudioFallback {
     since: Option<Instant>,
     back_after: Duration,
     back_at: Option<Instant>,
+    /// Whether video is held back.
+    holds: bool,
 }
 
 impl Default for AudioFallback {
@@ -51,6 +57,7 @@ impl Default for AudioFallback {
             since: None,
             back_after: BACK_AFTER,
             back_at: None,
+            holds: false,
         }
     }
 }
@@ -77,6 +84,11 @@ impl AudioFallback {
             }
             (state, _) => state,
         };
+        self.holds = match next {
+            Fallback::Good => fit == Fit::Short && lasted >= HOLD_AFTER,
+            Fallback::Warned => fit == Fit::Short,
+            Fallback::AudioOnly => true,
+        };
         (std::mem::replace(&mut self.state, next) != next).then_some(next)
     }
 
@@ -96,11 +108,7 @@ impl AudioFallback {
 
     /// Whether video is held back now.
     pub(super) fn holds(&self) -> bool {
-        match self.state {
-            Fallback::Good => false,
-            Fallback::Warned => self.fit == Fit::Short,
-            Fallback::AudioOnly => true,
-        }
+        self.holds
     }
 }
 

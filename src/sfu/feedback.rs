@@ -122,6 +122,10 @@ impl Legs {
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> u64 {
+        let carried = self.receiver_mut(leg).and_then(|r| r.estimator.seen());
+        if let Some(track) = self.track(leg, nack.media_ssrc) {
+            track.resends.limit.share(carried);
+        }
         let id = self.by_ssrc(leg, nack.media_ssrc);
         let Some((subscription, publication, shared)) = id.and_then(|id| self.way_of(id)) else {
             return 0;

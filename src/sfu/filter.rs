@@ -7,9 +7,6 @@ use super::layer::{Choice, MAX_TEMPORAL};
 use super::packet::Packet;
 use crate::rtp::codec::dependency::Role;
 
-/// Time between two key frames for a subscriber that wants about one frame per second.
-const THINNED: Duration = Duration::from_millis(900);
-
 /// Decides frame by frame which layers of one stream a subscriber gets.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
@@ -68,19 +65,26 @@ impl Filter {
         self.current
     }
 
-    /// Decides about a packet: `wanted` is what the subscriber is to get, `thin` whether that is
-    /// about one frame a second.
+    /// Only key frames are wanted from here on.
+    pub(super) fn begin_thin(&mut self, now: Instant) {
+        if let Some((_, at)) = &mut self.key {
+            *at = now;
+        }
+    }
+
+    /// Decides about a packet: `wanted` is what the subscriber is to get, `thin` is the time
+    /// between two key frames if that is all.
     pub(super) fn judge(
         &mut self,
         packet: &Packet,
         wanted: Choice,
-        thin: bool,
+        thin: Option<Duration>,
         now: Instant,
     ) -> Verdict {
-        let fate = match packet.frame.links {
-            _ if thin => self.thin(packet, now),
-            Some(links) => self.by_links(packet, &links, wanted),
-            None => self.by_layers(packet, wanted),
+        let fate = match (thin, packet.frame.links) {
+            (Some(apart), _) => self.thin(packet, apart, now),
+            (None, Some(links)) => self.by_links(packet, &links, wanted),
+            (None, None) => self.by_layers(packet, wanted),
         };
         match fate {
             Fate::Passes => self.pass(packet),
@@ -110,11 +114,11 @@ impl Filter {
         self.ended != Some(packet.timestamp)
     }
 
-    /// Lets about one key frame a second through.
-    fn thin(&mut self, packet: &Packet, now: Instant) -> Fate {
+    /// Lets key frames through that are this far apart.
+    fn thin(&mut self, packet: &Packet, apart: Duration, now: Instant) -> Fate {
         let keyframe = packet.frame.keyframe;
         let (current, at) = self.key.unwrap_or((packet.timestamp, now));
-        let due = now.saturating_duration_since(at) >= THINNED;
+        let due = now.saturating_duration_since(at) >= apart;
         let begins = due && keyframe == Some(true);
         if begins {
             self.key = Some((packet.timestamp, now));

@@ -140,14 +140,20 @@ const RESENDS: usize = 256;
 /// Resent bytes per second and subscriber stream: 2 Mbit/s, about a full-quality camera.
 const RESEND_RATE: f64 = 250_000.0;
 
-/// Resent bytes at once.
-const RESEND_BURST: f64 = 125_000.0;
+/// The same as a share of what the network was seen to carry, if it is less: media goes on beside
+/// it, and what is lost in a full queue is best not sent again.
+const RESEND_SHARE: f64 = 0.25;
+
+/// Resent bytes at once, as seconds of the rate, and at least.
+const RESEND_BURST: (f64, f64) = (0.5, 3_000.0);
 
 /// Decides whether a subscriber's NACK is answered.
 #[derive(Debug)]
 pub(super) struct ResendLimit {
     /// Outgoing numbers and when they were last sent again; allocated with the first NACK.
     recent: Vec<Option<(u64, Instant)>>,
+    /// Bytes per second.
+    rate: f64,
     tokens: f64,
     filled_at: Option<Instant>,
 }
@@ -156,9 +162,16 @@ impl ResendLimit {
     pub(super) fn new() -> Self {
         Self {
             recent: Vec::new(),
-            tokens: RESEND_BURST,
+            rate: RESEND_RATE,
+            tokens: RESEND_RATE * RESEND_BURST.0,
             filled_at: None,
         }
+    }
+
+    /// Takes what the network was seen to carry, in bits per second.
+    pub(super) fn share(&mut self, carried: Option<u64>) {
+        let share = carried.map(|carried| carried as f64 / 8.0 * RESEND_SHARE);
+        self.rate = share.unwrap_or(RESEND_RATE).min(RESEND_RATE);
     }
 
     /// Whether packet `number` of `len` bytes may be sent again: once per round trip, and within
@@ -176,8 +189,11 @@ impl ResendLimit {
         }
         if let Some(at) = self.filled_at {
             let passed = now.saturating_duration_since(at).as_secs_f64();
-            self.tokens = (self.tokens + passed * RESEND_RATE).min(RESEND_BURST);
+            self.tokens += passed * self.rate;
         }
+        self.tokens = self
+            .tokens
+            .min((self.rate * RESEND_BURST.0).max(RESEND_BURST.1));
         self.filled_at = Some(now);
         if self.tokens < len as f64 {
             return false;

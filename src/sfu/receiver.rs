@@ -95,7 +95,8 @@ impl Legs {
                 None
             }
             Some(limit) => {
-                let missing = share(demands, (limit as f64 - sound).max(0.0));
+                let room = (limit as f64 - sound).max(0.0);
+                let missing = share(demands, room, receiver.estimator.seen().is_some());
                 missing.map(|video| video + sound as u64)
             }
         };

@@ -107,11 +107,8 @@ impl OutboundTrack {
             return false;
         };
         let original = &resend.original;
-        if !self
-            .resends
-            .limit
-            .allow(original.number, bytes.len(), resend.rtt, at.now)
-        {
+        let limit = &mut self.resends.limit;
+        if !limit.allow(original.number, bytes.len(), resend.rtt, at.now) {
             return false;
         }
         let mut sent = Sent {

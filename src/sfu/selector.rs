@@ -38,8 +38,8 @@ pub(super) struct Selector {
 /// How frames are left out beyond the choice of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Manner {
-    /// About one frame a second is wanted.
-    pub(super) thin: bool,
+    /// Only key frames are wanted, this far apart.
+    pub(super) thin: Option<Duration>,
     /// The network is full: a layer that is to be left is left at once.
     pub(super) hurry: bool,
 }
@@ -102,12 +102,15 @@ impl Selector {
     }
 
     /// Changes which frames leave.
-    pub(super) fn choose(&mut self, choice: Choice, manner: Manner) {
+    pub(super) fn choose(&mut self, choice: Choice, manner: Manner, now: Instant) {
         let before = std::mem::replace(&mut self.manner, manner);
         self.choice = choice;
+        if before.thin.is_none() && manner.thin.is_some() {
+            self.filter.begin_thin(now);
+        }
         // What came in between is missing; or the network is full, and what it carries is better
         // used for sound than for the rest of a layer that is being left.
-        let unthinned = before.thin && !manner.thin;
+        let unthinned = before.thin.is_some() && manner.thin.is_none();
         let leaves = manner.hurry && self.layer > choice.layer && !self.is_scalable;
         if unthinned || leaves {
             self.rejoin();

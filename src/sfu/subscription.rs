@@ -1,7 +1,7 @@
 //! One subscriber's copy of a stream: which of its packets leave, and what the subscriber says of
 //! them. The leg they leave on is its own, or one that it shares with other subscriptions.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::allocate::{Demand, Given, Priority};
 use super::command::{OutboundTrackConfig, SubscriptionConfig};
@@ -20,6 +20,9 @@ use super::{ClientId, Fallback, Leg, MediaKind, PublicationId, SubscriptionId, W
 use crate::entropy::Entropy;
 use crate::rtp::rtcp::feedback::Nack;
 use crate::rtp::rtcp::report::{SenderInfo, push_cname, push_sender_report};
+
+/// Time between two key frames for a subscriber that wants about one frame per second.
+const THINNED: Duration = Duration::from_millis(900);
 
 /// Sequence numbers looked at in one NACK; a receiver that misses more needs a key frame.
 const MAX_NACKED: usize = 256;
@@ -194,13 +197,14 @@ impl Subscription {
                 self.apply();
             }
         }
+        let restricted = self.wanted.restrict_frame_rate.then_some(THINNED);
         let manner = Manner {
-            thin: self.wanted.restrict_frame_rate,
+            thin: demand.sparse.max(restricted),
             hurry: demand.is_short(),
         };
         for track in &mut self.tracks {
             if track.config.kind == MediaKind::Video {
-                track.selector.choose(demand.choice(), manner);
+                track.selector.choose(demand.choice(), manner, now);
             }
         }
     }
@@ -319,6 +323,10 @@ impl Subscription {
         let Some(inbound) = publication.track(track.config.kind) else {
             return 0;
         };
+        // What is not sent any more, or begins anew, is not waited for.
+        if !track.selector.is_on() {
+            return 0;
+        }
         let map = &inbound.config.extensions;
         let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
             let Some(original) = track.selector.rewriter.original(*number) else {

@@ -173,7 +173,7 @@ impl Taps {
         let live = |tap: &&mut Tap| tap.config.publication == id && !tap.has_ended;
         let mut keyframes = 0;
         for tap in self.taps.iter_mut().filter(live) {
-            tap.choose(publication);
+            tap.choose(publication, now);
             for pending in &publication.pending {
                 let track = &publication.tracks[pending.track];
                 let bytes = &received.datagram(pending.slot)[pending.start..];
@@ -201,7 +201,7 @@ impl Taps {
 
 impl Tap {
     /// Chooses layers, if what there is has changed.
-    fn choose(&mut self, publication: &Publication) {
+    fn choose(&mut self, publication: &Publication, now: Instant) {
         let Some(track) = publication.track(MediaKind::Video) else {
             return;
         };
@@ -209,7 +209,7 @@ impl Tap {
             return;
         }
         let choice = track.layers.choose(&self.config.wanted).unwrap_or_default();
-        self.video.choose(choice, Manner::default());
+        self.video.choose(choice, Manner::default(), now);
     }
 
     /// Copies a packet, if it is one of those wanted and there is room.

@@ -14,9 +14,6 @@ use crate::world::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// How long packets wait in front of the bottleneck before further ones are dropped.
-const MAX_QUEUE: Duration = Duration::from_millis(800);
-
 /// A camera of 0.24, 0.75 and 2 Mbit/s, a microphone, and a subscriber behind a bottleneck that
 /// reports what arrives.
 struct Line {
@@ -25,6 +22,8 @@ struct Line {
     subscriber: Peer,
     /// Bits per second.
     rate: f64,
+    /// How long packets wait in front of the bottleneck before further ones are dropped.
+    max_queue: Duration,
     /// Share that vanishes at random.
     loss: f64,
     dice: StdRng,
@@ -54,6 +53,7 @@ impl Line {
             camera,
             subscriber,
             rate,
+            max_queue: 800 * MS,
             loss: 0.0,
             dice: StdRng::seed_from_u64(1),
             free_at: world.now,
@@ -138,7 +138,7 @@ impl Line {
                 .extend(u16::from_be_bytes([number[0], number[1]]));
             let wait = self.free_at.saturating_duration_since(now);
             self.longest_queue = self.longest_queue.max(wait);
-            if wait > MAX_QUEUE || self.dice.random_bool(self.loss) {
+            if wait > self.max_queue || self.dice.random_bool(self.loss) {
                 self.dropped += 1;
                 continue;
             }
@@ -176,6 +176,15 @@ impl Line {
         let datagram = self.subscriber.rtcp(&plain);
         let from = self.subscriber.address;
         self.world.receive_one(&datagram, from);
+    }
+
+    /// Lets what waits arrive at once, and carries so much from now on.
+    fn recover(&mut self, rate: f64) {
+        (self.rate, self.free_at) = (rate, self.world.now);
+        let soon = self.world.now + 20 * MS;
+        for (_, at) in &mut self.under_way {
+            *at = soon.min(*at);
+        }
     }
 
     /// How often the layer changes within some seconds, looked at once a second.
@@ -242,6 +251,38 @@ fn loss_that_is_not_congestion_changes_nothing_and_heavy_loss_does() {
     assert!(line.layer < 2);
 }
 
+#[test]
+fn a_network_that_stops_for_a_moment_is_not_taken_for_a_slow_one() {
+    let mut line = Line::new(20e6);
+    line.want(true);
+    line.run(5);
+    for _ in 0..5 {
+        line.rate = 300e3;
+        line.run_ms(200);
+        line.recover(20e6);
+        // Less was sent for a moment; more comes without any probing.
+        tenths_until(&mut line, 5, |line| line.layer == 2);
+        line.run(12);
+        assert_eq!((line.layer, line.fallbacks()), (2, vec![]));
+        assert_eq!(line.world.engine.counters().resent, 0);
+    }
+}
+
+#[test]
+fn large_key_frames_are_not_taken_for_too_much() {
+    let mut line = Line::new(3e6);
+    line.camera.packets[2] = 9;
+    line.run(5);
+    for _ in 0..20 {
+        line.camera.packets[2] = 60;
+        line.run_ms(33);
+        line.camera.packets[2] = 9;
+        line.run_ms(967);
+        assert_eq!(line.layer, 2, "queue of {:?}", line.longest_queue);
+    }
+    assert!(line.longest_queue > 100 * MS);
+}
+
 /// Runs until something holds; how many tenths of a second that took.
 fn tenths_until(line: &mut Line, limit: u32, done: impl Fn(&mut Line) -> bool) -> u32 {
     (0..limit * 10)
@@ -304,16 +345,59 @@ fn video_that_does_not_fit_beside_the_audio_is_given_up_after_a_warning_and_come
 }
 
 #[test]
-fn who_does_not_want_audio_fallback_keeps_the_least_video() {
+fn where_a_modem_has_room_for_seconds_of_packets_little_of_it_is_used() {
+    // The delay still grows when a cut has no way to show yet.
+    for rate in [60e3, 90e3] {
+        let mut line = Line::new(20e6);
+        line.want(true);
+        line.max_queue = Duration::from_secs_f64(64_000.0 * 8.0 / rate);
+        // Half a megabit.
+        line.camera.on = [true, false, false];
+        line.camera.packets[0] = 2;
+        line.run(5);
+        line.rate = rate;
+        line.run(1);
+        assert_eq!(line.fallbacks(), [Fallback::Warned], "{rate}");
+        line.run(5);
+        assert_eq!(line.fallbacks(), [Fallback::AudioOnly], "{rate}");
+        println!("{rate}: a queue of {:?}", line.longest_queue);
+        // Half a second of what was sent before.
+        let under_way = Duration::from_secs_f64(0.5e6 * 0.5 / rate);
+        assert!(line.longest_queue < under_way, "{:?}", line.longest_queue);
+        line.run_ms(line.longest_queue.as_millis() as u32 * 2);
+        line.longest_queue = Duration::ZERO;
+        line.run(30);
+        assert!(line.longest_queue < 1500 * MS, "{:?}", line.longest_queue);
+        assert_eq!(line.fallbacks(), []);
+        line.rate = 20e6;
+        let frames = line.frames;
+        tenths_until(&mut line, 25, |line| line.frames > frames + 50);
+        assert_eq!(line.fallbacks(), [Fallback::Good]);
+        assert_eq!((line.audio.0, line.dropped), (line.audio.1, 0));
+    }
+}
+
+#[test]
+fn who_does_not_want_audio_fallback_gets_a_picture_now_and_then_without_loss_of_audio() {
     let mut line = Line::new(3e6);
+    line.max_queue = Duration::from_secs(5);
     line.camera.packets[0] = 2;
     line.run(5);
     line.rate = 100e3;
     line.run(10);
+    (line.longest_queue, line.dropped) = (Duration::ZERO, 0);
+    let (frames, audio) = (line.frames, line.audio);
+    line.run(20);
+    let frames = line.frames - frames;
+    assert!((3..60).contains(&frames), "{frames} frames");
+    assert!(line.longest_queue < 1000 * MS, "{:?}", line.longest_queue);
+    assert_eq!((line.dropped, line.fallbacks()), (0, vec![]));
+    assert_eq!(line.audio.0 - audio.0, line.audio.1 - audio.1);
+    line.rate = 3e6;
     let frames = line.frames;
-    line.run(5);
-    assert!(line.frames > frames);
-    assert_eq!(line.fallbacks(), []);
+    tenths_until(&mut line, 20, |line| {
+        line.layer == 2 && line.frames > frames + 50
+    });
 }
 
 #[test]

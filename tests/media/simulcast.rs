@@ -29,7 +29,7 @@ pub struct Camera {
     frames: u32,
     next: [u64; 3],
     key: [bool; 3],
-    on: [bool; 3],
+    pub on: [bool; 3],
     /// Packets per frame; when more than one, of 1000 bytes each.
     pub packets: [usize; 3],
 }

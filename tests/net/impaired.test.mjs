@@ -162,3 +162,43 @@ test("a call goes on with 5 % loss and 50 ms of delay each way", async (t) => {
     assert.ok(got.lost < 0.02, `${way}: ${got.text}`);
   }
 });
+
+test("where only the audio fits, video is announced to stop, stops, and comes back", async () => {
+  const [ana, ben] = await pair();
+  const stream = await ana.publish();
+  await ben.subscribe(stream);
+  await ben.flowing(stream);
+
+  await afar.line({ down: { rate: 60_000 } });
+  await ben.event("videoDisableWarning", { id: stream }, 60_000);
+  await ben.event("videoDisabled", { id: stream, reason: "quality" }, 60_000);
+  await ben.flowing(stream, ["audio"]);
+
+  await afar.line({});
+  await ben.event("videoEnabled", { id: stream, reason: "quality" }, 60_000);
+  await ben.flowing(stream);
+  assert.deepEqual(await ben.events("subscriber:destroyed"), []);
+});
+
+test("on one peer connection each subscription's video stops as its stream allows", async () => {
+  const sessionId = await call.createSession();
+  const [ana, cleo] = await Promise.all(["ana", "cleo"].map((name) => call.join(sessionId, name)));
+  const initOptions = { singlePeerConnection: true };
+  const ben = await call.join(sessionId, "ben", "subscriber", { browser, initOptions });
+  const keeps = await ana.publish({ audioSource: null, audioFallback: { subscriber: false } });
+  const stops = await cleo.publish();
+  await Promise.all([ben.subscribe(keeps), ben.subscribe(stops)]);
+  await Promise.all([ben.flowing(keeps, ["video"]), ben.flowing(stops)]);
+
+  await afar.line({ down: { rate: 90_000 } });
+  await ben.event("videoDisableWarning", { id: stops }, 60_000);
+  await ben.event("videoDisabled", { id: stops, reason: "quality" }, 60_000);
+  await ben.flowing(stops, ["audio"]);
+
+  await afar.line({});
+  await ben.event("videoEnabled", { id: stops, reason: "quality" }, 60_000);
+  await Promise.all([ben.flowing(keeps, ["video"]), ben.flowing(stops)]);
+  const stopped = await ben.events("videoDisabled");
+  assert.deepEqual(stopped.map(({ id }) => id), [stops]);
+  assert.deepEqual(await ben.call("peerStates"), ["connected"]);
+});
