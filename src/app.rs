@@ -88,7 +88,7 @@ impl App {
         };
         let admissions = Admissions::new(db.clone(), clock);
 
-        let certificate = Certificate::generate().context("cannot make a DTLS certificate")?;
+        let certificates = Certificate::generate_pair().context("cannot make DTLS certificates")?;
         let at = config.media.listen;
         let workers = BoundWorkers::bind(at, config.media.workers, config.media.socket_buffer)
             .with_context(|| format!("cannot open the media port {at}"))?;
@@ -99,12 +99,12 @@ impl App {
         };
         let local = LocalEndpoint {
             candidates: listeners.candidates(&config, &media_place.announced)?,
-            fingerprint: certificate.fingerprint(),
+            fingerprints: certificates.each_ref().map(Certificate::fingerprint),
             worker: WorkerId::default(),
         };
         let (media, media_threads, media_events) = workers
             .relaying(RelayNames::new(&media_place.announced))
-            .start(&certificate, &mut entropy, clock)?;
+            .start(&certificates, &mut entropy, clock)?;
         let turn = TurnParts::start(&config, &media_place, entropy.fork(), clock)?;
 
         let settings = (config.webhooks.clone(), clock);
@@ -115,7 +115,7 @@ impl App {
 
         let (driver, hub) = HubDriver::new(
             Hub::new(config.limits.hub.clone(), clock.epoch(), entropy.fork()),
-            Negotiator::new(local, entropy.fork()),
+            Negotiator::new(local, entropy.fork()).rotating(config.media.key_rotation),
             (media.clone(), media_events),
             admissions.clone(),
             webhooks.clone(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parlor::clock::Clock;
 use parlor::rtp::rtcp::Compound;
-use parlor::sfu::command::{Fingerprint, FingerprintAlgorithm};
+use parlor::sfu::command::{Fingerprint, FingerprintAlgorithm, Generation};
 use parlor::sfu::dtls::{Certificate, Handshakes};
 use parlor::sfu::handshake::{HandshakeInput, HandshakeOutput};
 use parlor::sfu::stun::{BindingRequest, MAX_RESPONSE_LEN};
@@ -53,9 +53,9 @@ fn binding(data: &[u8]) {
 
 /// Datagrams of one handshake, after whatever of it was real.
 pub fn dtls(data: &[u8]) {
-    static CERTIFICATE: OnceLock<Certificate> = OnceLock::new();
-    let certificate = CERTIFICATE.get_or_init(|| Certificate::generate().expect("a certificate"));
-    let mut handshakes = Handshakes::new(certificate.clone()).expect("DTLS");
+    static CERTIFICATES: OnceLock<[Certificate; 2]> = OnceLock::new();
+    let certificates = CERTIFICATES.get_or_init(|| Certificate::generate_pair().expect("both"));
+    let mut handshakes = Handshakes::new(certificates.clone()).expect("DTLS");
     let fingerprint = Arc::new(Fingerprint {
         algorithm: FingerprintAlgorithm::Sha256,
         digest: vec![7; 32],
@@ -65,6 +65,7 @@ pub fn dtls(data: &[u8]) {
         let input = HandshakeInput::Datagram {
             leg: Leg::Publisher(PublicationId(1)),
             fingerprint: fingerprint.clone(),
+            generation: Generation::default(),
             bytes: part.to_vec(),
         };
         handshakes.handle_input(input, now);

@@ -64,7 +64,7 @@ fn negotiator() -> Negotiator {
             Candidate::Udp(([192, 0, 2, 1], 4000).into()),
             Candidate::Tcp(([192, 0, 2, 1], 443).into()),
         ],
-        fingerprint,
+        fingerprints: [fingerprint.clone(), fingerprint],
         worker: WorkerId::default(),
     };
     Negotiator::new(local, Entropy::from_seed(1))

@@ -101,7 +101,12 @@ pub struct MediaConfig {
     pub simulcast: bool,
     /// Which video codecs are used, unless a project or a session says so; `None`: all.
     pub video_codecs: Option<VideoCodecs>,
+    /// How often the keys of media are changed, if at all.
+    pub key_rotation: Option<Duration>,
 }
+
+/// The shortest time between two changes of keys. Each costs a handshake and a negotiation.
+const MIN_KEY_ROTATION: Duration = Duration::from_secs(10);
 
 /// Which addresses clients are told to send media to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,6 +261,8 @@ impl Config {
         let mut limits = Limits::read(reader);
         if let (Some(limits), Some(media)) = (&mut limits, &media) {
             limits.hub.simulcast = media.simulcast;
+            // The official client does not take another certificate on such a one.
+            limits.hub.single_peer_connection = media.key_rotation.is_none();
             limits.hub.video_codecs.clone_from(&media.video_codecs);
         }
         let webhooks = WebhookConfig::read(reader);
@@ -300,6 +307,7 @@ impl MediaConfig {
         let socket_buffer = reader.size("media.socket_buffer", "\"4MiB\"");
         let simulcast = reader.boolean("media.simulcast");
         let video_codecs = read_video_codecs(reader);
+        let key_rotation = read_key_rotation(reader);
         if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
             let what = "must say where clients send media to, or [\"auto\"]";
             reader.problem("media.announce", what, Some(EXAMPLE));
@@ -323,8 +331,19 @@ impl MediaConfig {
             socket_buffer: socket_buffer?,
             simulcast,
             video_codecs: video_codecs?,
+            key_rotation: key_rotation?,
         })
     }
+}
+
+fn read_key_rotation(reader: &mut Reader) -> Option<Option<Duration>> {
+    const KEY: &str = "media.key_rotation";
+    let interval = reader.duration_or_zero(KEY, "\"10min\"")?;
+    if !interval.is_zero() && interval < MIN_KEY_ROTATION {
+        let what = format!("must be at least {}s, or 0s", MIN_KEY_ROTATION.as_secs());
+        reader.problem(KEY, &what, Some("\"10min\""));
+    }
+    Some((!interval.is_zero()).then_some(interval))
 }
 
 fn read_video_codecs(reader: &mut Reader) -> Option<Option<VideoCodecs>> {

@@ -111,7 +111,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sfu::command::{Fingerprint, FingerprintAlgorithm};
+    use crate::sfu::command::{Fingerprint, FingerprintAlgorithm, Generation};
     use crate::sfu::dtls::Certificate;
     use crate::sfu::{Leg, SubscriptionId};
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_thread_answers_a_client_and_ends_with_its_handle() {
-        let handshakes = Handshakes::new(Certificate::generate().unwrap()).unwrap();
+        let handshakes = Handshakes::new(Certificate::generate_pair().unwrap()).unwrap();
         let (sender, outputs) = mpsc::channel();
         // Nobody listens at the end of the test.
         let deliver = move |output| drop(sender.send(output));
@@ -150,6 +150,7 @@ mod tests {
         HandshakeInput::Datagram {
             leg: LEG,
             fingerprint,
+            generation: Generation::default(),
             bytes,
         }
     }

@@ -273,17 +273,21 @@ impl HubDriver {
                 // Nobody may be waiting any more; then nobody needs to know.
                 let _ = self.drained.take().map(|done| done.send(()));
             }
-            let deadline = self.hub.poll_timeout();
+            let (deadline, rotation) = (self.hub.poll_timeout(), self.negotiator.poll_timeout());
             // In no fixed order: whatever keeps one of these busy must not keep the others waiting.
             tokio::select! {
                 Some(event) = self.media_events.recv() => {
-                    self.negotiator.handle_engine_event(event);
+                    self.negotiator.handle_engine_event(event, self.clock.now());
                     self.pump_negotiator().await;
                 }
                 Some(Ok((ticket, outcome))) = self.lookups.join_next() => {
                     self.hub.handle_authenticated(ticket, outcome, self.clock.now());
                 }
                 () = sleep_until(deadline) => self.hub.handle_timeout(self.clock.now()),
+                () = sleep_until(rotation) => {
+                    self.negotiator.handle_timeout(self.clock.now());
+                    self.pump_negotiator().await;
+                }
                 input = self.mailbox.recv() => {
                     let Some(input) = input else { return };
                     if let Some(done) = self.handle_input(input) {
@@ -325,8 +329,13 @@ impl HubDriver {
             }
             Input::EndSessions { projects } => self.hub.end_sessions(&projects, now),
             Input::Snapshot { reply } => {
+                let rotations = self.negotiator.rotations();
+                let snapshot = self.hub.snapshot();
                 // Whoever asked may have given up.
-                let _ = reply.send(self.hub.snapshot());
+                let _ = reply.send(Snapshot {
+                    rotations,
+                    ..snapshot
+                });
             }
             Input::Drain { done } => {
                 self.hub.drain();

@@ -54,7 +54,7 @@ pub enum StartError {
     /// The system has no thread or no descriptor to give.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The certificate is of no use.
+    /// The certificates are of no use.
     #[error(transparent)]
     Dtls(#[from] DtlsError),
 }
@@ -103,7 +103,7 @@ impl BoundWorkers {
     /// Starts the threads. The events of all come out of one receiver.
     pub fn start(
         self,
-        certificate: &Certificate,
+        certificates: &[Certificate; 2],
         entropy: &mut Entropy,
         clock: Clock,
     ) -> Result<(WorkersHandle, Workers, mpsc::Receiver<EngineEvent>), StartError> {
@@ -116,7 +116,7 @@ impl BoundWorkers {
         for (worker, links) in self.workers.into_iter().zip(links) {
             let media = worker.handle();
             let deliver = move |output| media.handshake(output);
-            let handshakes = Handshakes::new(certificate.clone())?;
+            let handshakes = Handshakes::new(certificates.clone())?;
             let (dtls, dtls_thread) = dtls::start(handshakes, deliver, clock)?;
             let engine = Engine::new(entropy.fork(), clock.epoch())
                 .among(links.me(), count)

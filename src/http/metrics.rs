@@ -243,6 +243,12 @@ impl Scrape {
         ];
         let help = "What went wrong in signaling, by kind.";
         out.labelled("counter", "parlor_signaling_events_total", help, events);
+        let results = [
+            ("result=\"completed\"", hub.rotations.completed),
+            ("result=\"unanswered\"", hub.rotations.unanswered),
+        ];
+        let help = "Changes of the keys of media, and those that a client did not take part in.";
+        out.labelled("counter", "parlor_media_key_rotations_total", help, results);
     }
 
     fn packets(&self, out: &mut Exposition) {

@@ -119,7 +119,7 @@ impl SessionInfo {
                 },
                 reconnection: true,
                 renegotiation: true,
-                single_peer_connection: true,
+                single_peer_connection: hub.single_peer_connection,
                 simulcast: hub.simulcast,
                 stream_simulcast_rid_enabled: hub.simulcast,
                 e2ee: session.e2ee,

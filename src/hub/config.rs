@@ -61,6 +61,8 @@ pub struct HubConfig {
     pub held_candidates: usize,
     /// Whether publishers in routed sessions are asked for simulcast (13.5).
     pub simulcast: bool,
+    /// Whether clients may have all their subscriptions on one peer connection (13.9).
+    pub single_peer_connection: bool,
     /// Which video codecs are used where neither session nor project says so; `None`: all, in
     /// the order of each publisher.
     pub video_codecs: Option<VideoCodecs>,
@@ -131,6 +133,7 @@ impl Default for HubConfig {
             reply_age: Duration::from_secs(45),
             held_candidates: 64,
             simulcast: true,
+            single_peer_connection: true,
             video_codecs: None,
             premuted_sessions: 1024,
             adaptive: AdaptiveConfig::default(),

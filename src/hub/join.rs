@@ -94,7 +94,7 @@ impl Hub {
             bearer: Bearer(token.to_owned()),
             events_suppressed: request.client.connection_events_suppressed,
             adaptive: can(adaptive::CAPABILITY),
-            shares_leg: can(SINGLE_PEER_CONNECTION),
+            shares_leg: self.config.single_peer_connection && can(SINGLE_PEER_CONNECTION),
         };
         let (session, token) = (joining.session.clone(), token.to_owned());
         self.joining.insert(ticket, joining);

@@ -2,6 +2,7 @@
 
 use super::Hub;
 use super::session::Delivery;
+use crate::sfu::Rotations;
 use crate::telemetry::histogram::Histogram;
 
 /// What there is at one moment.
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub join: Histogram,
     /// What went wrong so far.
     pub counters: super::Counters,
+    /// What became of changes of keys; known outside of the hub only.
+    pub rotations: Rotations,
 }
 
 impl Hub {

@@ -32,6 +32,14 @@ pub enum Command {
         /// The new credentials.
         ice: IceCredentials,
     },
+    /// From now on the leg's peer may begin another DTLS association, in which we show the
+    /// certificate of this generation. The keys that there are go on until that is complete.
+    Rekey {
+        /// Where.
+        leg: Leg,
+        /// What comes next.
+        generation: Generation,
+    },
     /// A subscriber changed what it wants.
     Update {
         /// Whose.
@@ -90,6 +98,8 @@ pub struct TapConfig {
 pub enum EngineEvent {
     /// ICE and DTLS are up.
     Connected(Leg),
+    /// The leg has other keys now.
+    Rekeyed(Leg),
     /// The engine gave the leg up and forgot it.
     Closed(Leg, CloseReason),
     /// A subscriber's network has become too bad for video, or good enough again.
@@ -104,7 +114,7 @@ impl EngineEvent {
     /// What it is about: a leg, or a group.
     pub(super) fn subject(&self) -> (Option<Leg>, Option<GroupId>) {
         match self {
-            Self::Connected(leg) | Self::Closed(leg, _) => (Some(*leg), None),
+            Self::Connected(leg) | Self::Rekeyed(leg) | Self::Closed(leg, _) => (Some(*leg), None),
             Self::Fallback(id, _) => (Some(Leg::Subscriber(*id)), None),
             Self::Layers(id, _) => (Some(Leg::Publisher(*id)), None),
             Self::Speaker(group, _) => (None, Some(*group)),
@@ -139,6 +149,25 @@ impl std::fmt::Debug for IceCredentials {
         f.debug_struct("IceCredentials")
             .field("local_ufrag", &self.local_ufrag)
             .finish_non_exhaustive()
+    }
+}
+
+/// How often the keys of a leg were changed; each change needs a new DTLS association.
+///
+/// A peer begins one when our certificate is another one (RFC 8842, 4), so two certificates that
+/// take turns are enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// The one after this.
+    pub fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
+    /// Of two certificates, or what belongs to them, that of this generation.
+    pub fn choose<T>(self, pair: &[T; 2]) -> &T {
+        &pair[usize::from(self.0 % 2 == 1)]
     }
 }
 
@@ -392,8 +421,8 @@ pub struct ExtensionMap {
 pub struct LocalEndpoint {
     /// What is announced, best first.
     pub candidates: Vec<Candidate>,
-    /// Hash of our DTLS certificate.
-    pub fingerprint: Fingerprint,
+    /// Hashes of our two DTLS certificates (see [`Generation`]).
+    pub fingerprints: [Fingerprint; 2],
     /// The worker that new legs live at.
     pub worker: WorkerId,
 }

@@ -212,6 +212,11 @@ impl Downlink {
         self.number = self.number.wrapping_add(1);
     }
 
+    /// Forgets what is under way: nobody can open it any more, which says nothing of the network.
+    pub(super) fn abandon(&mut self) {
+        self.sent.fill(Sent::default());
+    }
+
     /// Bytes that left under a number, ever.
     pub(super) fn numbered(&self) -> u64 {
         self.numbered

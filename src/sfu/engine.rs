@@ -194,7 +194,7 @@ impl Engine {
         self.core.timers.poll_timeout()
     }
 
-    /// The next thing the control half must know. At most five for each leg it added, and one for
+    /// The next thing the control half must know. At most six for each leg it added, and one for
     /// each group.
     pub fn poll_event(&mut self) -> Option<EngineEvent> {
         self.core.events.pop()
@@ -271,6 +271,11 @@ impl Core {
             Command::RestartIce { leg, ice } => {
                 self.legs.restart_ice(leg, ice, now);
                 self.arm(leg);
+            }
+            Command::Rekey { leg, generation } => {
+                if let Some(transport) = self.legs.transport_mut(leg) {
+                    transport.generation = generation;
+                }
             }
             Command::Update {
                 subscription,
@@ -415,7 +420,12 @@ impl Core {
 
     fn keys(&mut self, leg: Leg, keys: &SrtpKeys, now: Instant, outlet: &mut Outlet<'_>) {
         if let Some(transport) = self.legs.transport_mut(leg) {
-            transport.key(keys);
+            if transport.key(keys, now) {
+                self.events.push(EngineEvent::Rekeyed(leg));
+                if let Some(leg) = self.legs.send_leg_mut(leg) {
+                    leg.downlink.abandon();
+                }
+            }
             self.announce(leg, &Moment::new(now, self.epoch), outlet);
         }
     }

@@ -30,7 +30,7 @@ impl Legs {
         outlet: &mut Outlet<'_>,
     ) -> Result<u64, Refused> {
         let open = self.send_leg_mut(leg).ok_or(Refused::Malformed)?;
-        let len = open.open_rtcp(datagram)?;
+        let len = open.open_rtcp(datagram, at.now)?;
         let mut resent = 0;
         for packet in Compound::new(&datagram[..len]) {
             match packet {
@@ -259,7 +259,7 @@ impl Legs {
                 subscription.push_reports(publication, at, out);
             }
         }
-        if let Some((to, sealer)) = self.transport_mut(leg).and_then(|t| t.outgoing()) {
+        if let Some((to, sealer, _)) = self.transport_mut(leg).and_then(|t| t.outgoing()) {
             outlet.rtcp(out, sealer, to);
         }
     }

@@ -36,6 +36,7 @@ impl Handoff {
         self.queue.push_back(HandshakeInput::Datagram {
             leg,
             fingerprint: transport.fingerprint.clone(),
+            generation: transport.generation,
             bytes: bytes.to_vec(),
         });
         true

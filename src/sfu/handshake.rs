@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::command::Fingerprint;
+use super::command::{Fingerprint, Generation};
 use super::{CloseReason, Leg};
 use crate::srtp::{MasterKey, Profile};
 
@@ -17,6 +17,8 @@ pub enum HandshakeInput {
         leg: Leg,
         /// The certificate that the peer promised in SDP.
         fingerprint: Arc<Fingerprint>,
+        /// Whose ClientHello begins a new association, in place of one of an older generation.
+        generation: Generation,
         /// The whole datagram.
         bytes: Vec<u8>,
     },

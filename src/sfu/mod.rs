@@ -24,6 +24,8 @@ pub mod stun;
 pub mod tap;
 pub mod worker;
 
+pub use negotiator::rotation::Rotations;
+
 mod allocate;
 mod bandwidth;
 mod cache;
@@ -52,6 +54,7 @@ mod receiver;
 mod report;
 mod resend;
 mod rewrite;
+mod rollover;
 mod selector;
 mod send_leg;
 mod speaker;

@@ -11,6 +11,7 @@ use super::outlet::Outlet;
 use super::packet::{Extensions, Packet};
 use super::path::Path;
 use super::resend::{Resends, Stamps};
+use super::rollover::Rollovers;
 use super::selector::{Selection, Selector};
 use super::stats::{OutboundRtp, OutboundTally, RemoteInboundRtp};
 use crate::rtp::codec::dependency::{self, Active};
@@ -28,6 +29,8 @@ pub(super) struct OutboundTrack {
     /// Extended number of the last retransmission.
     pub(super) rtx_sequence: u64,
     pub(super) resends: Resends,
+    /// Of media and of retransmissions.
+    rollovers: [Rollovers; 2],
     pub(super) tally: OutboundTally,
     /// What the subscriber reported last.
     pub(super) remote: Option<RemoteInboundRtp>,
@@ -48,6 +51,8 @@ pub(super) enum Forwarded {
 pub(super) struct Way<'a, 'n> {
     pub(super) to: Path,
     pub(super) sealer: &'a mut Sealer,
+    /// How many keys there were before those of `sealer`.
+    pub(super) era: u32,
     pub(super) downlink: &'a mut Downlink,
     /// Room to change a payload in.
     pub(super) scratch: &'a mut Vec<u8>,
@@ -62,6 +67,7 @@ impl OutboundTrack {
             selector: Selector::new(start),
             rtx_sequence: rtx_start,
             resends: Resends::new(),
+            rollovers: Default::default(),
             tally: OutboundTally::default(),
             remote: None,
         }
@@ -104,16 +110,17 @@ impl OutboundTrack {
             payload,
             &mut changed,
         );
-        let stamps = self.write(&header, &packet.extensions, bytes, payload, at, way);
-        self.resends.remember(
-            place.number,
-            self.config.kind,
-            stamps,
-            selected.ends_picture,
-        );
-        self.tally.packets_sent += 1;
-        self.tally.bytes_sent += payload.len() as u64;
-        self.tally.frames_sent += u64::from(header.marker);
+        if let Some(stamps) = self.write(&header, &packet.extensions, bytes, payload, at, way) {
+            self.resends.remember(
+                place.number,
+                self.config.kind,
+                stamps,
+                selected.ends_picture,
+            );
+            self.tally.packets_sent += 1;
+            self.tally.bytes_sent += payload.len() as u64;
+            self.tally.frames_sent += u64::from(header.marker);
+        }
         *way.scratch = changed;
         Forwarded::Sent
     }
@@ -152,15 +159,18 @@ impl OutboundTrack {
     }
 
     /// Writes a packet and gives it away; returns what of its header cannot be derived later.
+    /// `None`: its number is of no use with the keys that there are now.
     pub(super) fn write(
-        &self,
+        &mut self,
         sent: &Sent,
         extensions: &Extensions,
         bytes: &[u8],
         payload: &[u8],
         at: &Moment,
         way: &mut Way<'_, '_>,
-    ) -> Stamps {
+    ) -> Option<Stamps> {
+        let rollovers = &mut self.rollovers[usize::from(sent.ssrc != self.config.ssrc)];
+        let index = rollovers.index(sent.number, way.era)?;
         let map = &self.config.extensions;
         let stamps = sent.stamps.unwrap_or(Stamps {
             transport_cc: way.downlink.number(),
@@ -211,12 +221,10 @@ impl OutboundTrack {
             elements: &elements[..used],
         };
         let to = (self.config.kind, way.to);
-        let len = way
-            .outlet
-            .rtp(&header, payload, sent.number, way.sealer, to);
+        let len = way.outlet.rtp(&header, payload, index, way.sealer, to);
         let is_new = sent.stamps.is_none() && map.transport_cc.is_some();
         way.downlink.sent(len, is_new, at.now);
-        stamps
+        Some(stamps)
     }
 }
 

@@ -155,8 +155,8 @@ impl Publication {
         slot: usize,
         at: &Moment,
     ) -> Result<bool, Refused> {
-        let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
-        let len = srtp.opener.open_rtp(datagram).map_err(|_| Refused::Media)?;
+        let opened = self.transport.open_rtp(datagram, at.now);
+        let len = opened.ok_or(Refused::Media)?;
         let bytes = datagram.get_mut(..len).ok_or(Refused::Malformed)?;
         let header = Header::parse(bytes).ok_or(Refused::Malformed)?;
         let Some((number, route)) = self.route(&header, bytes, at.now) else {
@@ -247,11 +247,8 @@ impl Publication {
 
     /// Takes a datagram of RTCP.
     pub(super) fn receive_rtcp(&mut self, datagram: &mut [u8], at: &Moment) -> Result<(), Refused> {
-        let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
-        let len = srtp
-            .opener
-            .open_rtcp(datagram)
-            .map_err(|_| Refused::Media)?;
+        let opened = self.transport.open_rtcp(datagram, at.now);
+        let len = opened.ok_or(Refused::Media)?;
         for packet in Compound::new(&datagram[..len]) {
             let Rtcp::SenderReport { ssrc, info, .. } = packet else {
                 continue;
@@ -334,7 +331,7 @@ impl Publication {
     /// Sends all feedback that is due, built in `out`.
     pub(super) fn drive(&mut self, at: &Moment, out: &mut Vec<u8>, outlet: &mut Outlet<'_>) {
         let watched = self.is_watched();
-        let Some((to, sealer)) = self.transport.outgoing() else {
+        let Some((to, sealer, _)) = self.transport.outgoing() else {
             return;
         };
         out.clear();

@@ -138,12 +138,13 @@ impl OutboundTrack {
             sent.stamps = self.resends.stamps(original.number);
         }
         let may_leave = sent.ssrc != self.config.ssrc || resend.may_reseal || sent.stamps.is_some();
-        if may_leave {
-            self.write(&sent, &extensions, bytes, payload, at, way);
-            self.tally.retransmitted_packets_sent += 1;
-        }
+        let has_left = may_leave
+            && self
+                .write(&sent, &extensions, bytes, payload, at, way)
+                .is_some();
+        self.tally.retransmitted_packets_sent += u64::from(has_left);
         *way.scratch = changed;
-        may_leave
+        has_left
     }
 
     /// Sends a packet once more for nothing but its length, `bytes` being the publisher's copy:
@@ -177,8 +178,8 @@ impl OutboundTrack {
             marker: header.marker,
             ..Sent::default()
         };
-        self.write(&sent, &Extensions::default(), bytes, scratch, at, way);
-        true
+        self.write(&sent, &Extensions::default(), bytes, scratch, at, way)
+            .is_some()
     }
 
     /// Sends a packet of nothing but padding on the retransmission stream, where a receiver has

@@ -31,10 +31,13 @@ impl SendLeg {
     }
 
     /// Decrypts a datagram of RTCP in place; returns its length.
-    pub(super) fn open_rtcp(&mut self, datagram: &mut [u8]) -> Result<usize, Refused> {
-        let srtp = self.transport.srtp.as_mut().ok_or(Refused::Media)?;
-        let opened = srtp.opener.open_rtcp(datagram);
-        opened.map_err(|_| Refused::Media)
+    pub(super) fn open_rtcp(
+        &mut self,
+        datagram: &mut [u8],
+        now: Instant,
+    ) -> Result<usize, Refused> {
+        let opened = self.transport.open_rtcp(datagram, now);
+        opened.ok_or(Refused::Media)
     }
 
     /// The way out, once it is open.
@@ -43,10 +46,11 @@ impl SendLeg {
         scratch: &'a mut Vec<u8>,
         outlet: &'a mut Outlet<'n>,
     ) -> Option<Way<'a, 'n>> {
-        let (to, sealer) = self.transport.outgoing()?;
+        let (to, sealer, era) = self.transport.outgoing()?;
         Some(Way {
             to,
             sealer,
+            era,
             downlink: &mut self.downlink,
             scratch,
             outlet,

@@ -158,7 +158,9 @@ impl Shards {
                 let worker = self.worker(Leg::Subscriber(*subscription));
                 self.commands.push_back((worker, command));
             }
-            Command::Offer { leg, .. } | Command::RestartIce { leg, .. } => {
+            Command::Offer { leg, .. }
+            | Command::RestartIce { leg, .. }
+            | Command::Rekey { leg, .. } => {
                 self.commands.push_back((self.worker(*leg), command));
             }
             Command::AddTap(TapConfig { publication, .. })

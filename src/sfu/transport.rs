@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::command::{Fingerprint, IceCredentials, TransportConfig};
+use super::command::{Fingerprint, Generation, IceCredentials, TransportConfig};
+use super::datagram::SLOT_LEN;
 use super::handshake::SrtpKeys;
 use super::path::Path;
 use super::stun::BindingRequest;
 use super::timers::Armed;
-use crate::srtp::{Opener, Sealer};
+use crate::srtp::{Opener, Sealer, SrtpError};
 
 /// How long a leg lives without an authenticated check (RFC 7675, 5.1).
 const CONSENT: Duration = Duration::from_secs(30);
@@ -19,6 +20,10 @@ const PATH_ALIVE: Duration = Duration::from_secs(8);
 
 /// Paths of one leg; the one without a check for the longest time makes room.
 pub(super) const MAX_PATHS: usize = 8;
+
+/// How long packets under the old keys are still let in after a change: longer than a network
+/// keeps them on the way, or a client in its pacer.
+const OVERLAP: Duration = Duration::from_secs(2);
 
 /// The network side of one leg.
 #[derive(Debug)]
@@ -32,6 +37,10 @@ pub(super) struct Transport {
     /// Last authenticated check, or the creation.
     consent_at: Instant,
     pub(super) srtp: Option<Srtp>,
+    /// What opened packets before the last change of keys, and until when it does.
+    old: Option<(Opener, Instant)>,
+    /// Which association the peer may begin next.
+    pub(super) generation: Generation,
     /// Whether it was said that this leg is up.
     pub(super) announced: bool,
     /// Whether the control thread has heard of this leg.
@@ -49,8 +58,10 @@ struct CheckedPath {
 
 /// Both directions of SRTP.
 pub(super) struct Srtp {
-    pub(super) opener: Opener,
-    pub(super) sealer: Sealer,
+    opener: Opener,
+    sealer: Sealer,
+    /// How many keys there were before these.
+    era: u32,
     /// Whether resending a packet under its old number with another header is safe. It is not
     /// with GCM: two tags under one nonce give the key of the tags away (RFC 7714, 10.1).
     may_reseal: bool,
@@ -83,6 +94,8 @@ impl Transport {
             selected: None,
             consent_at: now,
             srtp: None,
+            old: None,
+            generation: Generation::default(),
             announced: false,
             handshaking: false,
             queued: 0,
@@ -95,9 +108,44 @@ impl Transport {
         self.selected
     }
 
-    /// Where to send media, and what seals it.
-    pub(super) fn outgoing(&mut self) -> Option<(Path, &mut Sealer)> {
-        Some((self.selected?, &mut self.srtp.as_mut()?.sealer))
+    /// Where to send media, what seals it, and how many keys there were before those.
+    pub(super) fn outgoing(&mut self) -> Option<(Path, &mut Sealer, u32)> {
+        let srtp = self.srtp.as_mut()?;
+        Some((self.selected?, &mut srtp.sealer, srtp.era))
+    }
+
+    /// Verifies and decrypts RTP in place; returns its length.
+    pub(super) fn open_rtp(&mut self, datagram: &mut [u8], now: Instant) -> Option<usize> {
+        self.open(datagram, now, Opener::open_rtp)
+    }
+
+    /// Verifies and decrypts RTCP in place; returns its length.
+    pub(super) fn open_rtcp(&mut self, datagram: &mut [u8], now: Instant) -> Option<usize> {
+        self.open(datagram, now, Opener::open_rtcp)
+    }
+
+    /// Opens with the keys that there are, or with the ones before.
+    fn open(
+        &mut self,
+        datagram: &mut [u8],
+        now: Instant,
+        open: impl Fn(&mut Opener, &mut [u8]) -> Result<usize, SrtpError>,
+    ) -> Option<usize> {
+        let opener = &mut self.srtp.as_mut()?.opener;
+        if self.old.as_ref().is_none_or(|(_, until)| *until <= now) {
+            self.old = None;
+            return open(opener, datagram).ok();
+        }
+        // Opening with the wrong keys destroys it.
+        let mut copy = [0; SLOT_LEN];
+        let copy = copy.get_mut(..datagram.len())?;
+        copy.copy_from_slice(datagram);
+        let opened = open(opener, datagram).ok();
+        let (old, _) = self.old.as_mut()?;
+        opened.or_else(|| {
+            datagram.copy_from_slice(copy);
+            open(old, datagram).ok()
+        })
     }
 
     /// Whether resending a packet under its old number with another header is safe.
@@ -196,13 +244,22 @@ impl Transport {
         self.retiring.replace(old).map(|ice| ice.local_ufrag)
     }
 
-    /// Takes the outcome of the handshake.
-    pub(super) fn key(&mut self, keys: &SrtpKeys) {
+    /// Takes the outcome of a handshake; whether there were other keys before.
+    pub(super) fn key(&mut self, keys: &SrtpKeys, now: Instant) -> bool {
+        let before = self.srtp.take();
+        let era = before.as_ref().map_or(0, |srtp| srtp.era.wrapping_add(1));
+        let opener = Opener::new(keys.profile, &keys.inbound);
         self.srtp = Some(Srtp {
-            opener: Opener::new(keys.profile, &keys.inbound),
+            opener: match before {
+                Some(_) => opener.joining(),
+                None => opener,
+            },
             sealer: Sealer::new(keys.profile, &keys.outbound),
+            era,
             may_reseal: keys.profile == crate::srtp::Profile::Aes128CmHmacSha1_80,
         });
+        self.old = before.map(|srtp| (srtp.opener, now + OVERLAP));
+        self.old.is_some()
     }
 
     /// Whether it is time to say that the leg is up; counts as said.

@@ -25,6 +25,8 @@ const ENCRYPTED: u32 = 1 << 31;
 pub struct Opener {
     rtp: Cipher,
     rtcp: Cipher,
+    /// Whether SSRCs may be on the way already.
+    joins: bool,
     rtp_windows: Windows,
     rtcp_windows: Windows,
 }
@@ -45,8 +47,19 @@ impl Opener {
         Self {
             rtp,
             rtcp,
+            joins: false,
             rtp_windows: Windows::default(),
             rtcp_windows: Windows::default(),
+        }
+    }
+
+    /// For keys that replace others in the middle of streams. Numbers may then roll over soon after
+    /// the first; should all before that be lost, those behind it have a rollover that nobody has
+    /// seen.
+    pub fn joining(self) -> Self {
+        Self {
+            joins: true,
+            ..self
         }
     }
 
@@ -63,12 +76,36 @@ impl Opener {
         let slot = self.rtp_windows.find(ssrc)?;
         let index = self.rtp_windows.estimate(slot, seq);
         self.rtp_windows.check(slot, index)?;
-        let len = match &self.rtp {
-            Cipher::Cm(cm) => open_rtp_cm(cm, ssrc, index, header_len, packet),
-            Cipher::Gcm(gcm) => open_rtp_gcm(gcm, ssrc, index, header_len, packet),
-        }?;
+        let is_first = self.rtp_windows.is_new(slot);
+        let (index, len) = if self.joins && is_first && seq < 1 << 15 {
+            let mut copy = packet.to_vec();
+            match self.decrypt_rtp(ssrc, index, header_len, packet) {
+                Ok(len) => (index, len),
+                Err(_) => {
+                    let index = index + (1 << 16);
+                    let len = self.decrypt_rtp(ssrc, index, header_len, &mut copy)?;
+                    packet.copy_from_slice(&copy);
+                    (index, len)
+                }
+            }
+        } else {
+            (index, self.decrypt_rtp(ssrc, index, header_len, packet)?)
+        };
         self.rtp_windows.insert(slot, ssrc, index);
         Ok(len)
+    }
+
+    fn decrypt_rtp(
+        &self,
+        ssrc: u32,
+        index: u64,
+        header_len: usize,
+        packet: &mut [u8],
+    ) -> Result<usize, SrtpError> {
+        match &self.rtp {
+            Cipher::Cm(cm) => open_rtp_cm(cm, ssrc, index, header_len, packet),
+            Cipher::Gcm(gcm) => open_rtp_gcm(gcm, ssrc, index, header_len, packet),
+        }
     }
 
     /// Verifies and decrypts an RTCP packet in place; returns its length without index and tag.
@@ -214,6 +251,10 @@ impl Windows {
             None if self.ssrcs.len() < MAX_SSRCS => Ok(self.ssrcs.len()),
             None => Err(SrtpError::TooManySsrcs),
         }
+    }
+
+    fn is_new(&self, slot: usize) -> bool {
+        slot >= self.windows.len()
     }
 
     /// The index meant by `seq`. A new SSRC begins without rollovers (RFC 3711, 3.3.1).

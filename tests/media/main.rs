@@ -12,6 +12,7 @@ mod hostile;
 mod ice;
 mod peer;
 mod pipe;
+mod rekey;
 mod repair;
 mod scalable;
 mod sfu;

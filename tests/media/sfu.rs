@@ -45,10 +45,10 @@ impl Transmit for Port<'_> {
 impl Sfu {
     pub fn new(addr: SocketAddr, seed: u64, now: Instant) -> Self {
         let mut entropy = Entropy::from_seed(seed);
-        let certificate = Certificate::generate().unwrap();
+        let certificates = Certificate::generate_pair().unwrap();
         let local = LocalEndpoint {
             candidates: vec![Candidate::Udp(addr)],
-            fingerprint: certificate.fingerprint(),
+            fingerprints: certificates.each_ref().map(Certificate::fingerprint),
             worker: WorkerId::default(),
         };
         let epoch = Epoch {
@@ -57,7 +57,7 @@ impl Sfu {
         };
         Self {
             negotiator: Negotiator::new(local, entropy.fork()),
-            handshakes: Handshakes::new(certificate).unwrap(),
+            handshakes: Handshakes::new(certificates).unwrap(),
             engine: Engine::new(entropy.fork(), epoch),
             addr,
             inbox: ReceiveSlab::new(BATCH),
@@ -101,6 +101,9 @@ impl Sfu {
         while let Some(command) = self.negotiator.poll_command() {
             self.engine.handle_command(command, now, &mut port);
         }
+        if self.negotiator.poll_timeout().is_some_and(|at| at <= now) {
+            self.negotiator.handle_timeout(now);
+        }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now, &mut port);
         }
@@ -114,7 +117,7 @@ impl Sfu {
             self.engine.handle_handshake(output, now, &mut port);
         }
         while let Some(event) = self.engine.poll_event() {
-            self.negotiator.handle_engine_event(event);
+            self.negotiator.handle_engine_event(event, now);
         }
         std::iter::from_fn(|| self.negotiator.poll_event()).collect()
     }

@@ -40,10 +40,10 @@ struct Server {
 impl Server {
     async fn start(workers: usize, quota: Quota) -> Self {
         let bound = BoundWorkers::bind("127.0.0.1:0".parse().unwrap(), workers, BUFFER).unwrap();
-        let certificate = Certificate::generate().unwrap();
+        let certificates = Certificate::generate_pair().unwrap();
         let mut entropy = Entropy::from_seed(1);
         let (workers, threads, events) = bound
-            .start(&certificate, &mut entropy, Clock::system())
+            .start(&certificates, &mut entropy, Clock::system())
             .unwrap();
         let (ice, acceptor) = IceAcceptor::start(workers.clone(), quota);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -36,10 +36,10 @@ impl Worker {
     fn start(count: usize) -> Self {
         let any = "127.0.0.1:0".parse().expect("an address");
         let workers = BoundWorkers::bind(any, count, BUFFER).expect("a port");
-        let certificate = Certificate::generate().expect("a certificate");
+        let certificates = Certificate::generate_pair().expect("certificates");
         let mut entropy = Entropy::from_seed(1);
         let (all, threads, events) = workers
-            .start(&certificate, &mut entropy, Clock::system())
+            .start(&certificates, &mut entropy, Clock::system())
             .expect("threads");
         let media = all.worker(WorkerId::default()).expect("one").clone();
         Self {

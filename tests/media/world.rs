@@ -124,6 +124,17 @@ impl Peer {
         }
     }
 
+    /// Handshake output that gives this leg other keys; what follows is under them.
+    pub fn rekey(&mut self) -> HandshakeOutput {
+        for master in [&mut self.keys.inbound, &mut self.keys.outbound] {
+            master.key[0] = master.key[0].wrapping_add(1);
+        }
+        let profile = self.keys.profile;
+        self.opener = Opener::new(profile, &self.keys.outbound);
+        self.sealer = Sealer::new(profile, &self.keys.inbound);
+        self.keys()
+    }
+
     /// A sealed RTP packet.
     pub fn rtp(
         &mut self,

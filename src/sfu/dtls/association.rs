@@ -14,7 +14,7 @@ use super::certificate::Certificate;
 use super::hello::{self, HelloReader};
 use super::{Out, policy};
 use crate::sfu::CloseReason;
-use crate::sfu::command::Fingerprint;
+use crate::sfu::command::{Fingerprint, Generation};
 use crate::srtp::Profile;
 
 /// How long a handshake may take. As long as browsers wait for one.
@@ -54,6 +54,9 @@ pub(super) enum Ended {
 pub(super) struct Association {
     /// The timer that is set with [`super::Handshakes`].
     pub(super) timer: Option<Instant>,
+    pub(super) generation: Generation,
+    /// Whether its peer may begin the next one: that it says good-bye then means no more than that.
+    pub(super) is_superseded: bool,
     fingerprint: Arc<Fingerprint>,
     /// The library's part; missing until the ClientHello is complete.
     endpoint: Option<Endpoint>,
@@ -105,9 +108,11 @@ impl Flight {
 
 impl Association {
     /// An association whose first datagram is about to come.
-    pub(super) fn new(fingerprint: Arc<Fingerprint>, now: Instant) -> Self {
+    pub(super) fn new(fingerprint: Arc<Fingerprint>, generation: Generation, now: Instant) -> Self {
         Self {
             timer: None,
+            generation,
+            is_superseded: false,
             fingerprint,
             endpoint: None,
             stage: Stage::Shaking {
@@ -185,6 +190,14 @@ impl Association {
                 self.transmit(now, out);
             }
         }
+    }
+
+    /// Whether its end leaves the leg with other keys: those from before an association that does
+    /// not come about, or those that are about to be agreed.
+    pub(super) fn may_fail(&self) -> bool {
+        let renews = self.generation > Generation::default();
+        let is_established = matches!(self.stage, Stage::Established { .. });
+        self.is_superseded || renews && !is_established
     }
 
     /// When [`Self::handle_timeout`] is wanted.

@@ -11,7 +11,7 @@ use rtc::shared::error::Error;
 use super::DtlsError;
 use crate::sfu::command::{Fingerprint, FingerprintAlgorithm};
 
-/// A self-signed ECDSA P-256 certificate with its key; one per process.
+/// A self-signed ECDSA P-256 certificate with its key; two per process.
 ///
 /// Peers trust it by its hash in SDP, so it names nobody and lasts as long as the process.
 #[derive(Clone)]
@@ -35,6 +35,15 @@ impl Certificate {
             return Err(DtlsError(Error::ErrNoCertificates));
         }
         Ok(Self { provider, inner })
+    }
+
+    /// Two new certificates, which legs show by turns.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no randomness to be had.
+    pub fn generate_pair() -> Result<[Self; 2], DtlsError> {
+        Ok([Self::generate()?, Self::generate()?])
     }
 
     /// Its SHA-256 hash, for SDP.

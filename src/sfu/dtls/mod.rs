@@ -31,7 +31,8 @@ pub struct DtlsError(#[source] rtc::shared::error::Error);
 /// How many there may be is for the engine to decide, which lets only those peers through that
 /// have answered an ICE check.
 pub struct Handshakes {
-    certificate: Certificate,
+    /// What we show, by turns (see [`Generation`]).
+    certificates: [Certificate; 2],
     associations: HashMap<Leg, Association>,
     /// When each leg wants [`Self::handle_timeout`]; at most one entry per leg.
     timers: BTreeSet<(Instant, Leg)>,
@@ -39,15 +40,15 @@ pub struct Handshakes {
 }
 
 impl Handshakes {
-    /// No associations yet; all will show `certificate`.
+    /// No associations yet; each will show one of `certificates`, as its generation says.
     ///
     /// # Errors
     ///
-    /// Fails if the library cannot serve with this certificate.
-    pub fn new(certificate: Certificate) -> Result<Self, DtlsError> {
-        policy::check(&certificate)?;
+    /// Fails if the library cannot serve with these certificates.
+    pub fn new(certificates: [Certificate; 2]) -> Result<Self, DtlsError> {
+        certificates.iter().try_for_each(policy::check)?;
         Ok(Self {
-            certificate,
+            certificates,
             associations: HashMap::new(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -60,14 +61,20 @@ impl Handshakes {
             HandshakeInput::Datagram {
                 leg,
                 fingerprint,
+                generation,
                 bytes,
             } => {
-                // Anything else belongs to an association that is gone.
-                if !self.associations.contains_key(&leg) && hello::begins(&bytes) {
-                    let association = Association::new(fingerprint, now);
+                let known = self.associations.get(&leg);
+                let is_due = known.is_none_or(|known| known.generation < generation);
+                // Anything else belongs to an association that is gone, or about to go.
+                if is_due && hello::begins(&bytes) {
+                    self.forget(leg);
+                    let association = Association::new(fingerprint, generation, now);
                     self.associations.insert(leg, association);
                 }
-                self.drive(leg, |association, certificate, out| {
+                self.drive(leg, |association, certificates, out| {
+                    association.is_superseded = association.generation < generation;
+                    let certificate = association.generation.choose(certificates);
                     association.handle_datagram(bytes, certificate, now, out)
                 });
             }
@@ -108,7 +115,7 @@ impl Handshakes {
     fn drive(
         &mut self,
         leg: Leg,
-        act: impl FnOnce(&mut Association, &Certificate, &mut Out) -> Result<(), Ended>,
+        act: impl FnOnce(&mut Association, &[Certificate; 2], &mut Out) -> Result<(), Ended>,
     ) {
         let Some(association) = self.associations.get_mut(&leg) else {
             return;
@@ -120,18 +127,31 @@ impl Handshakes {
             leg,
             outputs: &mut self.outputs,
         };
-        match act(association, &self.certificate, &mut out) {
+        match act(association, &self.certificates, &mut out) {
             Ok(()) => {
                 association.timer = association.poll_timeout();
                 self.timers.extend(association.timer.map(|at| (at, leg)));
             }
             Err(ended) => {
+                let is_missed = !association.may_fail();
                 self.associations.remove(&leg);
-                if let Ended::Closed(reason) = ended {
+                if let Ended::Closed(reason) = ended
+                    && is_missed
+                {
                     self.outputs
                         .push_back(HandshakeOutput::Closed { leg, reason });
                 }
             }
+        }
+    }
+}
+
+impl Handshakes {
+    /// Forgets an association without a word to anybody.
+    fn forget(&mut self, leg: Leg) {
+        let known = self.associations.remove(&leg);
+        if let Some(at) = known.and_then(|association| association.timer) {
+            self.timers.remove(&(at, leg));
         }
     }
 }
@@ -172,7 +192,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use rtc::dtls::config::{ConfigBuilder, ExtendedMasterSecretType};
+    use rtc::dtls::config::{ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
     use rtc::dtls::endpoint::{Endpoint, EndpointEvent};
     use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile as Srtp;
     use rtc::shared::TransportProtocol;
@@ -180,7 +200,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::entropy::Entropy;
-    use crate::sfu::command::Fingerprint;
+    use crate::sfu::command::{Fingerprint, Generation};
     use crate::sfu::handshake::SrtpKeys;
     use crate::sfu::{CloseReason, SubscriptionId};
     use crate::srtp::Profile;
@@ -346,6 +366,65 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_shown_another_certificate_changes_keys_and_may_say_good_bye_before() {
+        for says_good_bye in [false, true] {
+            let mut world = World::new(Client::default());
+            world.run();
+            let before = (world.keys().outbound.key, world.server_certificate());
+            world.generation = world.generation.next();
+            if says_good_bye {
+                world.client.close(world.now).unwrap();
+            }
+            world.run();
+            world.reconnect();
+            world.run();
+            assert_eq!(world.closed, None);
+            world.check_keys(12);
+            let after = (world.keys().outbound.key, world.server_certificate());
+            assert!(before.0 != after.0 && before.1 != after.1);
+            assert_eq!(world.server.poll_timeout(), None);
+            world.client.close(world.now).unwrap();
+            world.run();
+            assert_eq!(world.closed, Some(CloseReason::PeerClosed));
+        }
+    }
+
+    #[test]
+    fn nobody_begins_another_association_unasked() {
+        let mut world = World::new(Client::default());
+        world.run();
+        world.keys = None;
+        world.reconnect();
+        for _ in 0..20 {
+            world.client_to_server();
+            world.server_to_client();
+        }
+        assert!(world.keys.is_none() && world.closed.is_none());
+    }
+
+    #[test]
+    fn a_change_of_keys_that_fails_ends_nothing_and_may_be_tried_again() {
+        let mut world = World::new(Client::default());
+        world.run();
+        world.keys = None;
+        world.generation = world.generation.next();
+        world.reconnect();
+        world.client_to_server();
+        let start = world.now;
+        while let Some(at) = world.server.poll_timeout() {
+            world.now = at;
+            world.server.handle_timeout(at);
+        }
+        assert_eq!(world.now - start, Duration::from_secs(30));
+        while let Some(output) = world.server.poll_output() {
+            assert!(matches!(output, HandshakeOutput::Datagram { .. }));
+        }
+        world.reconnect();
+        world.run();
+        world.check_keys(12);
+    }
+
+    #[test]
     fn established_associations_shrug_off_garbage_and_forged_records() {
         let mut world = World::new(Client::default());
         world.run();
@@ -430,9 +509,11 @@ mod tests {
     /// A client, our side, and the network between them.
     struct World {
         now: Instant,
+        config: Arc<HandshakeConfig>,
         client: Endpoint,
         client_saw_close: bool,
         promised: Arc<Fingerprint>,
+        generation: Generation,
         server: Handshakes,
         keys: Option<SrtpKeys>,
         closed: Option<CloseReason>,
@@ -451,6 +532,12 @@ mod tests {
         SocketAddr::from(([192, 0, 2, 1], 9))
     }
 
+    fn client(config: Arc<HandshakeConfig>, now: Instant) -> Endpoint {
+        let mut client = Endpoint::new(peer(), TransportProtocol::UDP, None);
+        client.connect(now, peer(), config, None).unwrap();
+        client
+    }
+
     impl World {
         fn new(options: Client) -> Self {
             let now = Clock::system().now();
@@ -466,14 +553,14 @@ mod tests {
                 config = config.with_certificates(vec![own.inner.clone()]);
             }
             let config = Arc::new(config.build(true, None).unwrap());
-            let mut client = Endpoint::new(peer(), TransportProtocol::UDP, None);
-            client.connect(now, peer(), config, None).unwrap();
             Self {
                 now,
-                client,
+                client: client(config.clone(), now),
+                config,
                 client_saw_close: false,
                 promised: Arc::new(own.fingerprint()),
-                server: Handshakes::new(Certificate::generate().unwrap()).unwrap(),
+                generation: Generation::default(),
+                server: Handshakes::new(Certificate::generate_pair().unwrap()).unwrap(),
                 keys: None,
                 closed: None,
                 loss: None,
@@ -483,6 +570,18 @@ mod tests {
                 client_flight: Vec::new(),
                 client_resends_at: None,
             }
+        }
+
+        /// The client begins another association.
+        fn reconnect(&mut self) {
+            self.keys = None;
+            self.client = client(self.config.clone(), self.now);
+        }
+
+        /// What the client was shown.
+        fn server_certificate(&self) -> Vec<Vec<u8>> {
+            let state = self.client.get_connection_state(peer()).unwrap();
+            state.peer_certificates.clone()
         }
 
         /// Until nobody has anything to say and no timer runs.
@@ -576,6 +675,7 @@ mod tests {
             let input = HandshakeInput::Datagram {
                 leg: LEG,
                 fingerprint: self.promised.clone(),
+                generation: self.generation,
                 bytes: bytes.to_vec(),
             };
             self.server.handle_input(input, self.now);

@@ -1,14 +1,15 @@
 //! The control half of the SFU: offers and answers. Owns what was agreed on each leg.
 //!
 //! Each leg is one peer connection with one bundled transport. We are ICE-lite and the DTLS
-//! server everywhere, so a leg's certificate and DTLS role never change; what may change is its
-//! ICE credentials (a restart) and, for a publisher, its tracks.
+//! server everywhere, so a leg's DTLS role never changes; what may change is its ICE credentials (a
+//! restart), its keys and with them our certificate ([`rotation`]), and, for a publisher, its tracks.
 
 mod codec;
 mod extension;
 mod numbers;
 mod outgoing;
 mod publisher;
+pub mod rotation;
 mod shared;
 mod subscriber;
 mod transport;
@@ -17,8 +18,10 @@ mod transport;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use self::publisher::{Agreement, Publication};
+use self::rotation::{Rotation, Rotations};
 use self::shared::Shared;
 use self::subscriber::{Adapted, Order, Subscription};
 use super::command::{Command, EngineEvent, IceCredentials, LocalEndpoint};
@@ -39,6 +42,7 @@ pub struct Negotiator {
     shared: HashMap<ClientId, Shared>,
     /// Whose peer connection the others are on.
     sharing: HashMap<SubscriptionId, ClientId>,
+    rotation: Rotation,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
 }
@@ -53,8 +57,17 @@ impl Negotiator {
             subscriptions: HashMap::new(),
             shared: HashMap::new(),
             sharing: HashMap::new(),
+            rotation: Rotation::default(),
             commands: VecDeque::new(),
             events: VecDeque::new(),
+        }
+    }
+
+    /// Changes the keys of each leg after this time; the shared ones excepted.
+    pub fn rotating(self, interval: Option<Duration>) -> Self {
+        Self {
+            rotation: Rotation::every(interval),
+            ..self
         }
     }
 
@@ -103,7 +116,7 @@ impl Negotiator {
     }
 
     /// Takes note of what happened in the engine; about a leg that is gone already, nothing.
-    pub fn handle_engine_event(&mut self, event: EngineEvent) {
+    pub fn handle_engine_event(&mut self, event: EngineEvent, now: Instant) {
         match event {
             EngineEvent::Connected(Leg::Shared(client)) => self.shared_connected(client),
             EngineEvent::Closed(Leg::Shared(client), reason) => {
@@ -111,9 +124,11 @@ impl Negotiator {
             }
             EngineEvent::Connected(leg) => {
                 if self.knows(leg) {
+                    self.rotation.begin(leg, now, &mut self.entropy);
                     self.events.push_back(Event::Connected { leg });
                 }
             }
+            EngineEvent::Rekeyed(leg) => self.rotation.complete(leg, now),
             EngineEvent::Fallback(subscription, state) => {
                 if self.knows(Leg::Subscriber(subscription)) {
                     self.events.push_back(Event::Fallback {
@@ -153,6 +168,51 @@ impl Negotiator {
     /// The next event for the hub.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Changes the keys of legs whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(leg) = self.rotation.next(now) {
+            match self.rekey(leg) {
+                true => self.rotation.start(leg, now),
+                false => self.rotation.put_off(leg, now),
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is wanted.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.rotation.poll_timeout()
+    }
+
+    /// What became of changes of keys.
+    pub fn rotations(&self) -> Rotations {
+        self.rotation.counters()
+    }
+
+    /// Makes a leg's client begin another DTLS association, if nothing else is being agreed. A
+    /// publisher is asked for an offer first, as it answers none.
+    fn rekey(&mut self, leg: Leg) -> bool {
+        match leg {
+            Leg::Publisher(publication) => {
+                let Some(known) = self.publications.get_mut(&publication) else {
+                    return false;
+                };
+                known.rekey();
+                self.events.push_back(Event::Renegotiate { publication });
+            }
+            Leg::Subscriber(subscription) => {
+                let known = self.subscriptions.get_mut(&subscription);
+                let rekeyed = known.and_then(|known| known.rekey(&self.local));
+                let Some((generation, sdp)) = rekeyed else {
+                    return false;
+                };
+                self.commands.push_back(Command::Rekey { leg, generation });
+                self.events.push_back(Event::Offer { subscription, sdp });
+            }
+            Leg::Shared(_) => return false,
+        }
+        true
     }
 
     fn publisher_offer(&mut self, id: PublicationId, sdp: &str, terms: &Terms) {
@@ -326,13 +386,17 @@ impl Negotiator {
 
     /// Forgets a leg, a publisher's subscriptions with it; whether the engine may know it.
     fn drop_leg(&mut self, leg: Leg) -> bool {
+        self.rotation.forget(leg);
         match leg {
             Leg::Publisher(id) => {
                 let of_it = self.subscriptions.extract_if(|_, s| s.publication() == id);
-                // Of the others the engine knows whose they are.
-                let offered = of_it.filter(|(_, subscription)| !subscription.is_answered());
-                let end = |(id, _)| Command::Remove(Leg::Subscriber(id));
-                self.commands.extend(offered.map(end));
+                for (id, subscription) in of_it {
+                    let leg = Leg::Subscriber(id);
+                    self.rotation.forget(leg);
+                    // Of the others the engine knows whose they are.
+                    let end = (!subscription.is_answered()).then_some(Command::Remove(leg));
+                    self.commands.extend(end);
+                }
                 self.publications.remove(&id).is_some()
             }
             Leg::Subscriber(id) => self.subscriptions.remove(&id).is_some(),

@@ -20,6 +20,8 @@ pub(super) struct Publication {
     tracks: Vec<Track>,
     /// How many simulcast layers are of use, the lowest first; `None`: all.
     layers: Option<usize>,
+    /// Whether the next answer is to show another certificate.
+    rekeys: bool,
 }
 
 /// One track that a publisher sends.
@@ -46,6 +48,7 @@ impl Publication {
             transport: Transport::new(Local::new(endpoint.worker, entropy), agreement.remote),
             tracks: agreement.tracks,
             layers: None,
+            rekeys: false,
         };
         let local = &mut publication.transport.local;
         let answer = local.describe(
@@ -74,6 +77,10 @@ impl Publication {
             self.tracks = agreement.tracks;
             commands.push(Command::UpdatePublication(Box::new(self.config(id))));
         }
+        if std::mem::take(&mut self.rekeys) {
+            let generation = self.transport.local.rekey();
+            commands.push(Command::Rekey { leg, generation });
+        }
         let mut sections = agreement.sections;
         if let Some(layers) = self.layers {
             sections
@@ -89,6 +96,11 @@ impl Publication {
     /// than before.
     pub(super) fn use_layers(&mut self, layers: usize) -> bool {
         self.layers.replace(layers) != Some(layers)
+    }
+
+    /// Has the next answer show another certificate.
+    pub(super) fn rekey(&mut self) {
+        self.rekeys = true;
     }
 
     pub(super) fn config(&self, id: PublicationId) -> PublicationConfig {

@@ -6,7 +6,8 @@ use super::publisher::Track;
 use super::transport::{Local, Remote, Transport};
 use crate::entropy::Entropy;
 use crate::sfu::command::{
-    IceCredentials, LocalEndpoint, OutboundTrackConfig, SubscriptionConfig, TransportConfig,
+    Generation, IceCredentials, LocalEndpoint, OutboundTrackConfig, SubscriptionConfig,
+    TransportConfig,
 };
 use crate::sfu::sdp::{SessionDescription, Setup};
 use crate::sfu::{ClientId, CloseReason, PublicationId, SubscriptionId, Wanted};
@@ -155,6 +156,22 @@ impl Subscription {
             .describe(sections(&planned), true, Setup::ActPass, endpoint);
         self.proposed = Some(planned);
         Adapted::Offer { sdp, restarted }
+    }
+
+    /// Offers the same as before, under another certificate; `None` while an offer is out.
+    pub(super) fn rekey(&mut self, endpoint: &LocalEndpoint) -> Option<(Generation, String)> {
+        if self.awaits_answer() {
+            return None;
+        }
+        let State::Answered(transport) = &mut self.state else {
+            return None;
+        };
+        let generation = transport.local.rekey();
+        let sections = sections(&self.outgoing);
+        let local = &mut transport.local;
+        let offer = local.describe(sections, true, Setup::ActPass, endpoint);
+        self.proposed = Some(self.outgoing.clone());
+        Some((generation, offer))
     }
 
     /// Takes the answer to our offer. What it refused, or left out, is not sent.

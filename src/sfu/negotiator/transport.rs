@@ -2,7 +2,9 @@
 
 use crate::entropy::Entropy;
 use crate::sfu::CloseReason;
-use crate::sfu::command::{Fingerprint, IceCredentials, LocalEndpoint, TransportConfig};
+use crate::sfu::command::{
+    Fingerprint, Generation, IceCredentials, LocalEndpoint, TransportConfig,
+};
 use crate::sfu::sdp::{Section, SessionDescription, Setup};
 use crate::sfu::worker::WorkerId;
 
@@ -46,6 +48,8 @@ impl Remote {
 pub(super) struct Local {
     ufrag: String,
     pwd: String,
+    /// Whose certificate is described.
+    generation: Generation,
     /// `o=`: one session per leg, one version per description.
     session: u64,
     version: u64,
@@ -56,6 +60,7 @@ impl Local {
         Self {
             ufrag: ufrag(worker.mark(), entropy),
             pwd: entropy.alphanumeric(PWD_LEN),
+            generation: Generation::default(),
             session: entropy.u32().into(),
             version: 0,
         }
@@ -75,6 +80,13 @@ impl Local {
         // The leg stays where it is.
         self.ufrag = ufrag(self.ufrag.chars().next().unwrap_or_default(), entropy);
         self.pwd = entropy.alphanumeric(PWD_LEN);
+    }
+
+    /// From the next description on, another certificate: it makes the peer begin another DTLS
+    /// association (RFC 8842, 4).
+    pub(super) fn rekey(&mut self) -> Generation {
+        self.generation = self.generation.next();
+        self.generation
     }
 
     /// Writes a description around `sections`, with our transport in each that is not refused.
@@ -125,7 +137,7 @@ impl Local {
             false => Section {
                 ice_ufrag: self.ufrag.clone(),
                 ice_pwd: self.pwd.clone(),
-                fingerprint: Some(endpoint.fingerprint.clone()),
+                fingerprint: Some(self.generation.choose(&endpoint.fingerprints).clone()),
                 setup: Some(setup),
                 candidates: endpoint.candidates.clone(),
                 ..section

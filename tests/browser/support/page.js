@@ -197,6 +197,25 @@ const app = {
     };
   },
 
+  /** Begins to look at the times between the frames of a subscriber. */
+  watch(streamId) {
+    const watched = subscribers.get(streamId);
+    const { subscriber, element } = watched;
+    const video = element.querySelector("video") ?? document.getElementById(subscriber.id).querySelector("video");
+    Object.assign(watched, { freeze: 0, last: performance.now() });
+    const seen = (now) => {
+      watched.freeze = Math.max(watched.freeze, now - watched.last);
+      watched.last = now;
+      video.requestVideoFrameCallback(seen);
+    };
+    video.requestVideoFrameCallback(seen);
+  },
+  /** The longest of them, in seconds. */
+  longestFreeze(streamId) {
+    const { freeze, last } = subscribers.get(streamId);
+    return Math.max(freeze, performance.now() - last) / 1000;
+  },
+
   /** All that a subscriber's statistics say about what arrives, as `{audio, video}`. */
   inbound: async (streamId) => plain(await inbound(subscribers.get(streamId).subscriber)),
 

@@ -2,6 +2,7 @@
 
 mod publisher;
 mod restart;
+mod rotation;
 mod shared;
 mod subscriber;
 mod tracks;
@@ -9,6 +10,7 @@ mod tracks;
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::Clock;
 use crate::model::codec::VideoCodecs;
 use crate::sfu::MediaKind;
 use crate::sfu::command::{
@@ -37,7 +39,8 @@ const SUBSCRIPTION: SubscriptionId = SubscriptionId(2);
 const PUBLISHER: Leg = Leg::Publisher(PUBLICATION);
 const SUBSCRIBER: Leg = Leg::Subscriber(SUBSCRIPTION);
 
-struct Sfu(Negotiator);
+/// A negotiator, and what time it is.
+struct Sfu(Negotiator, Instant);
 
 impl Sfu {
     fn new() -> Self {
@@ -46,13 +49,14 @@ impl Sfu {
                 Candidate::Udp("203.0.113.7:4000".parse().unwrap()),
                 Candidate::Udp("[2001:db8::7]:4000".parse().unwrap()),
             ],
-            fingerprint: Fingerprint {
+            fingerprints: [0..32, 32..64].map(|bytes| Fingerprint {
                 algorithm: FingerprintAlgorithm::Sha256,
-                digest: (0..32).collect(),
-            },
+                digest: bytes.collect(),
+            }),
             worker: WorkerId::default(),
         };
-        Self(Negotiator::new(local, Entropy::from_seed(7)))
+        let now = Clock::system().epoch().instant;
+        Self(Negotiator::new(local, Entropy::from_seed(7)), now)
     }
 
     /// With the subscription answered, and everything drained; our offer.
@@ -63,6 +67,10 @@ impl Sfu {
         sfu.answer(&answer_to(&offer, |_| true));
         sfu.commands();
         (sfu, offer)
+    }
+
+    fn tell(&mut self, event: EngineEvent) {
+        self.0.handle_engine_event(event, self.1);
     }
 
     fn ask_publish(&mut self, sdp: &str) {

@@ -196,7 +196,7 @@ fn layers_that_nobody_watches_are_paused_in_the_next_answer_and_go_on_in_another
         let publication = PUBLICATION;
         for _ in 0..2 {
             let news = EngineEvent::Layers(publication, layers);
-            sfu.0.handle_engine_event(news);
+            sfu.tell(news);
         }
         let asked = std::iter::from_fn(|| sfu.0.poll_event()).collect::<Vec<_>>();
         assert_eq!(asked, [Event::Renegotiate { publication }]);

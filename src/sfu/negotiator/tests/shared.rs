@@ -188,7 +188,7 @@ fn a_publication_takes_its_subscriptions_along_and_no_others() {
     assert!(matches!(sfu.commands()[..], [Command::Remove(PUBLISHER)]));
     assert!(!sfu.0.knows(Leg::Subscriber(ANA)) && sfu.0.knows(Leg::Subscriber(BEN)));
     let closed = EngineEvent::Closed(Leg::Publisher(OTHER), CloseReason::PeerClosed);
-    sfu.0.handle_engine_event(closed);
+    sfu.tell(closed);
     assert!(matches!(
         sfu.commands()[..],
         [Command::Remove(Leg::Shared(CLIENT))]
@@ -307,7 +307,7 @@ fn what_happens_to_the_peer_connection_happens_to_all_subscriptions() {
     let mut sfu = sfu();
     join(&mut sfu, ANA, PUBLICATION);
     let up = EngineEvent::Connected(Leg::Shared(CLIENT));
-    sfu.0.handle_engine_event(up);
+    sfu.tell(up);
     let connected = |id| Event::Connected {
         leg: Leg::Subscriber(id),
     };
@@ -316,7 +316,7 @@ fn what_happens_to_the_peer_connection_happens_to_all_subscriptions() {
     assert_eq!(sfu.0.poll_event(), Some(connected(BEN)));
     let reason = CloseReason::ConsentExpired;
     let over = EngineEvent::Closed(Leg::Shared(CLIENT), reason);
-    sfu.0.handle_engine_event(over);
+    sfu.tell(over);
     for id in [ANA, BEN] {
         assert_eq!(sfu.closed(Leg::Subscriber(id)), reason);
     }

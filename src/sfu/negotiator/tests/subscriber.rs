@@ -172,18 +172,15 @@ fn a_publication_takes_its_subscriptions_along() {
 fn the_engines_news_reach_the_hub_once() {
     let (mut sfu, _) = Sfu::subscribed_to(OFFER);
     let reason = CloseReason::ConsentExpired;
-    sfu.0
-        .handle_engine_event(EngineEvent::Connected(SUBSCRIBER));
+    sfu.tell(EngineEvent::Connected(SUBSCRIBER));
     assert_eq!(
         sfu.0.poll_event(),
         Some(Event::Connected { leg: SUBSCRIBER })
     );
-    sfu.0
-        .handle_engine_event(EngineEvent::Closed(PUBLISHER, reason));
+    sfu.tell(EngineEvent::Closed(PUBLISHER, reason));
     assert_eq!(sfu.closed(PUBLISHER), reason);
-    sfu.0
-        .handle_engine_event(EngineEvent::Closed(SUBSCRIBER, reason));
-    sfu.0.handle_engine_event(EngineEvent::Connected(PUBLISHER));
+    sfu.tell(EngineEvent::Closed(SUBSCRIBER, reason));
+    sfu.tell(EngineEvent::Connected(PUBLISHER));
     assert_eq!(sfu.0.poll_event(), None);
     assert!(
         sfu.commands().is_empty(),
