@@ -275,25 +275,27 @@ fn a_place_that_cannot_be_written_is_a_failure() {
 /// Looks at data in a disk of its own, so many MiB large, that was mounted with these options; `None`
 /// where the kernel does not allow that.
 fn on_a_disk(mebibytes: u32, options: &str) -> Option<Diagnosis> {
-    let alone = ["--mount", "--map-root-user"];
-    let mut allowed = Command::new("unshare");
-    let allowed = allowed.args(alone).arg("true").output();
+    let dir = tempfile::tempdir().unwrap();
+    let with_the_disk = |what: &str| {
+        let mount =
+            format!("mount -t tmpfs -o size={mebibytes}m,{options} tmpfs \"$PARLOR_DATA_DIR\"");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user"]);
+        command.args(["sh", "-c", &format!("{mount} && {what}")]);
+        command.env("PARLOR_DATA_DIR", dir.path());
+        command
+    };
+    let allowed = with_the_disk("true").output();
     if !allowed.is_ok_and(|output| output.status.success()) {
         #[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
         {
-            eprintln!("SKIPPED: no namespace for mounts to be had");
+            eprintln!("SKIPPED: no disk of its own to be had");
         }
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let mount = format!("mount -t tmpfs -o size={mebibytes}m,{options} tmpfs \"$PARLOR_DATA_DIR\"");
-    let mut command = Command::new("unshare");
-    command
-        .args(alone)
-        .args(["sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")]);
+    let mut command = with_the_disk("exec \"$0\" \"$@\"");
     command.arg(env!("CARGO_BIN_EXE_parlor"));
     command.args(["doctor", "--dev", "--json", "--no-call"]);
-    command.env("PARLOR_DATA_DIR", dir.path());
     Some(diagnosis(&mut command))
 }
 

@@ -8,7 +8,7 @@ use super::process::is_installed;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// How exposed the unit may be at most, in tenths of what `systemd-analyze security` says.
-const EXPOSURE: u32 = 20;
+const EXPOSURE: u32 = 30;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -1,7 +1,8 @@
 //! The API's description as an OpenAPI document, made from what runs: paths and methods from the
 //! route table ([`routes`]), what an operation takes and gives from the types of its handler
-//! ([`operation`]), the words from [`texts`].
+//! ([`operation`]), what can be asked next from [`links`], the words from [`texts`].
 
+pub mod links;
 pub mod operation;
 pub mod routes;
 pub mod schemas;
@@ -63,7 +64,7 @@ pub fn describe(routes: &[Route]) -> Value {
         (route.describe)(&mut operation);
         let mut operation = operation.finish(&route.path);
         introduce(&mut operation, &texts, route, &same);
-        link(&mut operation, route);
+        links::add(&mut operation, route.handler);
         let methods = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
         methods[route.method] = operation;
     }
@@ -106,60 +107,6 @@ fn tags(texts: &Texts) -> Value {
     let groups = texts.groups.iter();
     let tag = |group: &texts::Group| json!({"name": group.name, "description": group.description});
     groups.map(tag).collect()
-}
-
-/// An operation that answers with what others ask for, as a parameter of this name; and where it is
-/// in the answer.
-struct Link {
-    from: &'static str,
-    member: &'static str,
-    parameter: &'static str,
-    to: &'static [&'static str],
-}
-
-const LINKS: [Link; 3] = [
-    Link {
-        from: "sessions::create",
-        member: "/0/session_id",
-        parameter: "session",
-        to: &["streams::list", "connections::list", "statistics::list"],
-    },
-    Link {
-        from: "callbacks::register",
-        member: "/id",
-        parameter: "id",
-        to: &["callbacks::unregister"],
-    },
-    Link {
-        from: "projects::create",
-        member: "/id",
-        parameter: "api_key",
-        to: &[
-            "projects::find",
-            "projects::set_status",
-            "projects::refresh_secret",
-            "projects::delete",
-        ],
-    },
-];
-
-/// Adds what can be asked next with what it answers.
-fn link(operation: &mut Value, route: &Route) {
-    let links = LINKS.iter().filter(|link| link.from == route.handler);
-    for Link {
-        member,
-        parameter,
-        to,
-        ..
-    } in links
-    {
-        for handler in *to {
-            let id = handler.replace("::", ".");
-            let found = format!("$response.body#{member}");
-            operation["responses"]["200"]["links"][&id] =
-                json!({"operationId": id, "parameters": {*parameter: found}});
-        }
-    }
 }
 
 /// Adds who it is and the words. `same` are routes of the same handler that come before.
