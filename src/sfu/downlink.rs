@@ -234,6 +234,8 @@ impl Downlink {
             let Some(sent) = known else { continue };
             let Some(at_us) = arrival.at_us else {
                 seen.missing += 1;
+                // Audio leaves again under its number: what comes then tells nothing of the delay.
+                sent.at_us = 0;
                 continue;
             };
             let delay = at_us - sent.at_us.cast_signed();
