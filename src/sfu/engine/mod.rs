@@ -1,0 +1,359 @@
+//! The packet half of the SFU: ICE, SRTP and forwarding for all legs of one media worker.
+//!
+//! Nothing here waits or reads the time. Each `handle_*` does everything that its input makes due,
+//! sends what is to be sent, and leaves news for [`Engine::poll_event`] and
+//! [`Engine::poll_handshake`].
+
+mod control;
+mod receive;
+mod voices;
+
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use super::command::{Command, EngineEvent};
+pub use super::counters::Counters;
+use super::datagram::{ReceiveSlab, Transmit};
+use super::events::Events;
+use super::feedback::Scratch;
+use super::handoff::Handoff;
+use super::handshake::{HandshakeInput, HandshakeOutput};
+use super::legs::Legs;
+use super::moment::Moment;
+use super::outlet::{Buffers, Outlet};
+use super::parcel::{Item, Parcel, Post};
+use super::path::{Path, RelayNames};
+use super::pipe::Demand;
+use super::speaker::Speakers;
+use super::stats::LegStats;
+use super::tap::{TapBatch, Taps};
+use super::timers::Timers;
+use super::transport::Transport;
+use super::worker::WorkerId;
+use super::{CloseReason, GroupId, Leg, PublicationId, allocate};
+use crate::clock::Epoch;
+use crate::entropy::Entropy;
+
+/// The engine. One per media worker.
+#[derive(Debug)]
+pub struct Engine {
+    buffers: Buffers,
+    core: Core,
+}
+
+/// All but the send slab, which is lent out during a turn.
+#[derive(Debug)]
+struct Core {
+    legs: Legs,
+    timers: Timers,
+    /// Who is listened to, where there are voices.
+    speakers: FxHashMap<GroupId, Speakers>,
+    handoff: Handoff,
+    events: Events,
+    /// Publications with packets to forward at the end of this turn.
+    touched: Vec<PublicationId>,
+    /// What is for other workers.
+    post: Post,
+    taps: Taps,
+    /// Room to build RTCP and retransmissions in.
+    scratch: Scratch,
+    /// Room to note who is to be asked for key frames.
+    wishes: Vec<(PublicationId, u8)>,
+    /// Room to share a client's network in.
+    demands: Vec<allocate::Demand>,
+    counters: Counters,
+    relays: RelayNames,
+    entropy: Entropy,
+    epoch: Epoch,
+}
+
+impl Engine {
+    /// An engine without legs.
+    pub fn new(entropy: Entropy, epoch: Epoch) -> Self {
+        Self {
+            buffers: Buffers::new(),
+            core: Core {
+                legs: Legs::default(),
+                timers: Timers::default(),
+                speakers: FxHashMap::default(),
+                handoff: Handoff::default(),
+                events: Events::default(),
+                touched: Vec::new(),
+                post: Post::default(),
+                taps: Taps::default(),
+                scratch: Scratch::default(),
+                wishes: Vec::new(),
+                demands: Vec::new(),
+                counters: Counters::default(),
+                relays: RelayNames::default(),
+                entropy,
+                epoch,
+            },
+        }
+    }
+
+    /// Makes it the engine of `me` among `workers` workers; without this it is the only one.
+    pub fn among(mut self, me: WorkerId, workers: usize) -> Self {
+        self.core.post = Post::new(me, workers);
+        self
+    }
+
+    /// Has relays on this machine called by these names.
+    pub fn relaying(mut self, relays: RelayNames) -> Self {
+        self.core.relays = relays;
+        self
+    }
+
+    /// Applies a command.
+    pub fn handle_command(&mut self, command: Command, now: Instant, net: &mut dyn Transmit) {
+        let mut outlet = self.buffers.outlet(net);
+        self.core.command(command, now, &mut outlet);
+        self.core.settle(now);
+        outlet.flush();
+    }
+
+    /// Takes what the control thread has to say about a handshake.
+    pub fn handle_handshake(
+        &mut self,
+        output: HandshakeOutput,
+        now: Instant,
+        net: &mut dyn Transmit,
+    ) {
+        let mut outlet = self.buffers.outlet(net);
+        self.core.handshake(output, now, &mut outlet);
+        outlet.flush();
+    }
+
+    /// Takes one batch of datagrams, decrypting in place, and forwards it.
+    pub fn handle_datagrams(
+        &mut self,
+        received: &mut ReceiveSlab,
+        now: Instant,
+        net: &mut dyn Transmit,
+    ) {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
+        for slot in 0..received.len() {
+            let (datagram, from) = received.datagram_mut(slot);
+            self.core
+                .datagram(datagram, from, slot, None, &at, &mut outlet);
+        }
+        self.core.forward(received, &at, &mut outlet);
+        outlet.flush();
+    }
+
+    /// Takes what another worker sent; afterwards the parcel goes back there, see
+    /// [`Self::take_back`].
+    pub fn handle_parcel(&mut self, parcel: &mut Parcel, now: Instant, net: &mut dyn Transmit) {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
+        let from = parcel.sender();
+        for item in parcel.items.drain(..) {
+            if let Item::Datagram(slot) = item {
+                let (datagram, source) = parcel.slab.datagram_mut(slot);
+                self.core
+                    .datagram(datagram, source, slot, Some(from), &at, &mut outlet);
+            } else {
+                self.core.item(item, from, &parcel.slab, &at, &mut outlet);
+            }
+        }
+        self.core.forward(&parcel.slab, &at, &mut outlet);
+        outlet.flush();
+    }
+
+    /// Takes back a parcel of this engine's that `by` is done with.
+    pub fn take_back(&mut self, by: WorkerId, parcel: Box<Parcel>) {
+        self.core.post.take_back(by, parcel);
+    }
+
+    /// The next parcel, and the worker to bring it to.
+    pub fn poll_parcel(&mut self) -> Option<(WorkerId, Box<Parcel>)> {
+        self.core.post.poll()
+    }
+
+    /// The next batch of a tap; when it has been read it goes back, see [`Self::return_tap`].
+    pub fn poll_tap(&mut self) -> Option<Box<TapBatch>> {
+        self.core.taps.poll()
+    }
+
+    /// Takes back a batch that has been read.
+    pub fn return_tap(&mut self, batch: Box<TapBatch>, now: Instant) {
+        self.core.taps.take_back(batch, now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, net: &mut dyn Transmit) {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
+        self.core.timeout(&at, &mut outlet);
+        outlet.flush();
+    }
+
+    /// When [`Self::handle_timeout`] is to be called, at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.timers.poll_timeout()
+    }
+
+    /// The next thing the control half must know. At most six for each leg it added, and one for
+    /// each group.
+    pub fn poll_event(&mut self) -> Option<EngineEvent> {
+        self.core.events.pop()
+    }
+
+    /// The next thing for the control thread.
+    pub fn poll_handshake(&mut self) -> Option<HandshakeInput> {
+        let input = self.core.handoff.poll()?;
+        if let HandshakeInput::Datagram { leg, .. } = input
+            && let Some(transport) = self.core.legs.transport_mut(leg)
+        {
+            transport.queued = transport.queued.saturating_sub(1);
+        }
+        Some(input)
+    }
+
+    /// Whether a leg is spoken to on this path.
+    pub fn knows(&self, path: &Path) -> bool {
+        self.core.legs.by_path(path).is_some()
+    }
+
+    /// Forgets a path that is no more: its leg goes on with another, if it has one.
+    pub fn lose(&mut self, path: Path) {
+        self.core.legs.lose(path);
+    }
+
+    /// Totals since the start.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            traffic: self.buffers.traffic(),
+            ..self.core.counters
+        }
+    }
+
+    /// The statistics of a publication or a subscription that lives here.
+    pub fn stats(&self, leg: Leg) -> Option<LegStats> {
+        let legs = &self.core.legs;
+        match leg {
+            Leg::Publisher(id) => legs.publications.get(&id)?.stats(),
+            Leg::Subscriber(id) => legs.stats(id),
+            // Each subscription on it has its own.
+            Leg::Shared(_) => None,
+        }
+    }
+}
+
+impl Core {
+    /// Forwards what this turn brought: subscribers outside, packets inside, so that each
+    /// subscriber's packets lie side by side and leave as one message.
+    fn forward(&mut self, received: &ReceiveSlab, at: &Moment, outlet: &mut Outlet<'_>) {
+        for id in &self.touched {
+            self.legs.note_layers(*id);
+        }
+        self.settle(at.now);
+        let Self {
+            legs,
+            touched,
+            timers,
+            scratch,
+            counters,
+            post,
+            taps,
+            ..
+        } = self;
+        for id in touched.drain(..) {
+            let Some(publication) = legs.publications.get_mut(&id) else {
+                continue;
+            };
+            let mut keyframes = 0;
+            for subscriber in &publication.subscribers {
+                let Some(subscription) = legs.subscriptions.get_mut(subscriber) else {
+                    continue;
+                };
+                let receiver = match subscription.own {
+                    Some(_) => None,
+                    None => legs.receivers.get_mut(&subscription.client),
+                };
+                let shared = receiver.and_then(|receiver| receiver.shared.as_mut());
+                let shared = shared.map(|shared| &mut shared.leg);
+                let changed = &mut scratch[1];
+                let outcome =
+                    subscription.forward(publication, shared, received, changed, at, outlet);
+                counters.forwarded += outcome.packets;
+                keyframes |= outcome.keyframes;
+            }
+            if publication.taps > 0 {
+                keyframes |= taps.forward(publication, received, at.now);
+            }
+            let piped = publication.pass_packets(received, post, at.now);
+            counters.piped += piped.packets;
+            counters.pipe_dropped += piped.dropped;
+            keyframes |= piped.keyframes;
+            publication.pending.clear();
+            if let Some(origin) = publication.origin {
+                if let Some(demand) = Demand::of(&legs.subscriptions, publication) {
+                    publication.tell_demand(demand, post, at.now);
+                }
+                if keyframes != 0 {
+                    let item = Item::Keyframes {
+                        publication: id,
+                        layers: keyframes,
+                    };
+                    post.note(origin, item);
+                }
+                continue;
+            }
+            if keyframes != 0 {
+                publication.want_keyframes(keyframes);
+                publication.drive(at, &mut scratch[0], outlet);
+            }
+            let due = publication.poll_timeout();
+            timers.arm(Leg::Publisher(id), &mut publication.transport.armed, due);
+        }
+    }
+
+    fn timeout(&mut self, at: &Moment, outlet: &mut Outlet<'_>) {
+        while let Some((leg, due)) = self.timers.pop(at.now) {
+            let Some(armed) = self.legs.armed_mut(leg) else {
+                continue;
+            };
+            if !armed.disarm(due) {
+                continue;
+            }
+            let consent = self.legs.transport(leg).map(Transport::consent_until);
+            if consent.is_some_and(|until| until <= at.now) {
+                self.close(leg, CloseReason::ConsentExpired, at.now);
+                continue;
+            }
+            self.drive(leg, at, outlet);
+            self.arm(leg);
+        }
+        self.settle(at.now);
+    }
+
+    fn drive(&mut self, leg: Leg, at: &Moment, outlet: &mut Outlet<'_>) {
+        match leg {
+            Leg::Publisher(id) => {
+                if let Some(publication) = self.legs.publications.get_mut(&id) {
+                    publication.drive(at, &mut self.scratch[0], outlet);
+                    self.review(id, at.now);
+                }
+                return;
+            }
+            Leg::Subscriber(_) => {}
+            Leg::Shared(client) => self.legs.probe(client, &mut self.scratch, at, outlet),
+        }
+        let out = &mut self.scratch[0];
+        self.legs.send_reports(leg, out, at, outlet);
+    }
+
+    fn arm(&mut self, leg: Leg) {
+        arm(&mut self.legs, &mut self.timers, leg);
+    }
+}
+
+fn arm(legs: &mut Legs, timers: &mut Timers, leg: Leg) {
+    let due = legs.poll_timeout(leg);
+    if let (Some(due), Some(armed)) = (due, legs.armed_mut(leg)) {
+        timers.arm(leg, armed, due);
+    }
+}
