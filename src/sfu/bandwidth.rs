@@ -53,7 +53,7 @@ const PROBE: (Duration, Duration) = (Duration::from_millis(600), Duration::from_
 const PROBE_STEP: f64 = 2.0;
 
 /// Time before the first probe after a cut, and at most after failed ones.
-const PROBE_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
+const PROBE_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
 
 /// Time between a probe that succeeded and the next one.
 const PROBE_NEXT: Duration = Duration::from_millis(500);
