@@ -1,4 +1,4 @@
-//! Counts what is asked over HTTP, by route and status.
+//! Every request: what the log says of it, and how many there were by route and status.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,10 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::field::{Empty, display};
+use tracing::{Level, Span, enabled};
 
+use super::forwarded::Client;
 use crate::clock::Clock;
 use crate::telemetry::histogram::Histogram;
 
@@ -76,4 +79,18 @@ pub async fn count(State(requests): State<Requests>, request: Request, next: Nex
         *answered.by_kind.entry(kind).or_default() += 1;
     }
     response
+}
+
+/// The context of one HTTP request. The path is logged without the query, and by whoever logs
+/// at `debug` only: paths name sessions, but never secrets. The client's address is there for
+/// whoever reads the log at `debug`, and for nobody else.
+pub fn span(request: &Request) -> Span {
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("request", %method, path, client.address = Empty);
+    if enabled!(Level::DEBUG)
+        && let Some(client) = request.extensions().get::<Client>()
+    {
+        span.record("client.address", display(client.address));
+    }
+    span
 }

@@ -26,7 +26,6 @@ use super::{
     limits, moderation, network_test, page, projects, renders, requests, sessions, signals, sip,
     statistics, storage, streams,
 };
-use crate::telemetry;
 
 /// How long browsers may remember that they are allowed in; Chromium caps it at this.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);
@@ -59,7 +58,7 @@ fn router(state: AppState) -> Router {
         .layer(cors())
         .layer(
             TraceLayer::new_for_http()
-                .make_span_with(telemetry::request_span::<axum::body::Body>)
+                .make_span_with(requests::span)
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
                 .on_failure(DefaultOnFailure::new().level(Level::WARN)),
         )

@@ -7,8 +7,7 @@ pub mod text;
 
 use std::io;
 
-use tracing::field::{Empty, display};
-use tracing::{Level, Span, enabled};
+use tracing::Span;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
@@ -16,7 +15,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use crate::config::{LogConfig, LogFormat};
-use crate::http::forwarded::Client;
 use crate::model::id::{ConnectionId, ProjectId, SessionId};
 use crate::sfu::Leg;
 
@@ -72,20 +70,6 @@ pub fn init(config: &LogConfig) -> LogHandle {
     };
     // An error means that there is a subscriber already.
     LogHandle(set.is_ok().then_some(handle))
-}
-
-/// The context of one HTTP request. The path is logged without the query, and by whoever logs
-/// at `debug` only: paths name sessions, but never secrets. The client's address is there for
-/// whoever reads the log at `debug`, and for nobody else.
-pub fn request_span<B>(request: &axum::http::Request<B>) -> Span {
-    let (method, path) = (request.method(), request.uri().path());
-    let span = tracing::info_span!("request", %method, path, client.address = Empty);
-    if enabled!(Level::DEBUG)
-        && let Some(client) = request.extensions().get::<Client>()
-    {
-        span.record("client.address", display(client.address));
-    }
-    span
 }
 
 /// The context of one live session.
