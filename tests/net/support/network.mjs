@@ -39,6 +39,9 @@ class Host {
     /** What runs the command behind it on this host. */
     this.within = ["ip", "netns", "exec", name];
     run("ip", ["netns", "add", name]);
+    // Its addresses are usable at once: one that becomes so later is another network to a browser,
+    // which then breaks off what it loads.
+    run("ip", ["netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0"]);
     this.ip("link set lo up");
   }
 
