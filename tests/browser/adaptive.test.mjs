@@ -12,8 +12,8 @@ import { eventually } from "./support/parlor.mjs";
 const call = useCall();
 const { join } = call;
 
-/** Longest time a picture may stand still, also while the stream moves and the machine is busy. */
-const STILL_MS = 3_000;
+/** Longest time a picture may stand still, also while the stream moves. */
+const STILL_MS = 1_500;
 
 /** Creates an adaptive session as SDKs did before they turned the word into "relayed". */
 async function createAdaptiveSession({ url, api_key, api_secret } = call.parlor) {
