@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::history::{History, Sent};
 use crate::rtp::rtcp::report::ReportBlock;
 use crate::rtp::rtcp::transport_cc::TransportFeedback;
 
@@ -11,9 +12,6 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 
 /// Shortest round trip believed: a packet needs some time to be missed.
 const MIN_RTT: Duration = Duration::from_millis(10);
-
-/// Sent packets remembered; at 4 Mbit/s about two and a half seconds. A power of two.
-const HISTORY: usize = 1024;
 
 /// A queue that takes longer than this is being filled by us. Browsers' jitter buffers hide it.
 const MAX_QUEUE_US: i64 = 80_000;
@@ -54,8 +52,8 @@ pub(super) struct Downlink {
     rtt: Option<Duration>,
     /// The next transport-wide number.
     number: u16,
-    /// By transport-wide number; allocated with the first packet.
-    sent: Vec<Sent>,
+    /// What was not told of yet; times are microseconds since `zero`.
+    sent: History,
     /// Bytes that left under a number, ever.
     numbered: u64,
     left: Left,
@@ -112,14 +110,6 @@ pub(super) enum Queue {
     Full,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Sent {
-    /// Microseconds since `zero`, plus one; 0: empty, or reported.
-    at_us: u64,
-    number: u16,
-    len: u16,
-}
-
 /// The shortest one-way delay lately; theirs minus ours, so only differences mean something.
 #[derive(Debug, Default)]
 struct Baseline {
@@ -170,7 +160,7 @@ impl Downlink {
             zero: now,
             rtt: None,
             number,
-            sent: Vec::new(),
+            sent: History::default(),
             numbered: 0,
             left: Left::default(),
             baseline: Baseline::default(),
@@ -199,22 +189,18 @@ impl Downlink {
         if !numbered {
             return;
         }
-        if self.sent.is_empty() {
-            self.sent = vec![Sent::default(); HISTORY];
-        }
-        let passed = self.micros(now);
-        self.sent[usize::from(self.number) % HISTORY] = Sent {
-            at_us: passed + 1,
-            number: self.number,
+        let sent = Sent {
+            at_us: self.micros(now),
             len: len as u16,
         };
+        self.sent.push(self.number, sent);
         self.numbered += len as u64;
         self.number = self.number.wrapping_add(1);
     }
 
     /// Forgets what is under way: nobody can open it any more, which says nothing of the network.
     pub(super) fn abandon(&mut self) {
-        self.sent.fill(Sent::default());
+        self.sent.clear();
     }
 
     /// Bytes that left under a number, ever.
@@ -229,13 +215,13 @@ impl Downlink {
         let mut sent_us = 0;
         self.left.sample(self.micros(now), self.numbered);
         for arrival in feedback.arrivals() {
-            let slot = self.sent.get_mut(usize::from(arrival.sequence) % HISTORY);
-            let known = slot.filter(|sent| sent.number == arrival.sequence && sent.at_us > 0);
-            let Some(sent) = known else { continue };
+            // Audio leaves again under its number: what is told of it then, after it was missing,
+            // tells nothing of the delay.
+            let Some(sent) = self.sent.take(arrival.sequence) else {
+                continue;
+            };
             let Some(at_us) = arrival.at_us else {
                 seen.missing += 1;
-                // Audio leaves again under its number: what comes then tells nothing of the delay.
-                sent.at_us = 0;
                 continue;
             };
             let delay = at_us - sent.at_us.cast_signed();
@@ -246,7 +232,6 @@ impl Downlink {
             if let Some(full) = &mut self.full {
                 full.note(sent.at_us, delay);
             }
-            sent.at_us = 0;
         }
         if let Some(delay) = shortest {
             let queue = self.queue(delay, now);

@@ -37,6 +37,7 @@ mod feedback;
 mod filter;
 mod frame;
 mod handoff;
+mod history;
 mod inbound;
 mod keyframe;
 mod layer;
