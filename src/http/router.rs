@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::Router;
-use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -26,6 +25,7 @@ use super::{
     limits, moderation, network_test, page, projects, renders, requests, sessions, signals, sip,
     statistics, storage, streams,
 };
+use crate::ws::Upgrade;
 
 /// How long browsers may remember that they are allowed in; Chromium caps it at this.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);
@@ -205,7 +205,7 @@ fn for_clients() -> Routes {
 async fn websocket(
     State(state): State<AppState>,
     RawQuery(query): RawQuery,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, StatusCode>,
 ) -> Response {
     match upgrade {
         Ok(upgrade) => state.websockets.accept(query.as_deref(), upgrade),

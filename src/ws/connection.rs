@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{self, CloseFrame};
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{Instrument, debug, debug_span, trace};
 
+use super::WRITE_BUFFER_LEN;
+use super::upgrade::Socket;
 use crate::driver::hub::{HubHandle, HubStopped, SocketHandle};
 use crate::driver::outbox::{OutboxReader, Outgoing};
 use crate::hub::effect::SocketOpen;
@@ -23,11 +27,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// particular time).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Sink = SplitSink<WebSocket, Message>;
-type Source = SplitStream<WebSocket>;
+type Sink = SplitSink<Socket, Message>;
+type Source = SplitStream<Socket>;
 
 /// Carries one websocket's messages to the hub and back, until either side ends it.
-pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: WebSocket) {
+pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: Socket) {
     let Ok((handle, outbox)) = hub.open(open).await else {
         debug!("Websocket during shutdown");
         return;
@@ -68,7 +72,7 @@ enum End {
     /// We have sent a close.
     Closing,
     /// The other side broke the rules; it is to be told with this code.
-    Violation(u16),
+    Violation(CloseCode),
 }
 
 /// Passes frames to the hub until the websocket or the hub ends.
@@ -77,16 +81,19 @@ async fn read(hub: &SocketHandle, source: &mut Source) -> End {
         let told = match message {
             Ok(Message::Binary(bytes)) => pass_on(hub, &bytes).await,
             Ok(Message::Text(_)) => hub.malformed().await,
-            Ok(Message::Ping(_) | Message::Pong(_)) => Ok(()),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(()),
             Ok(Message::Close(frame)) => {
-                debug!(code = frame.map(|f| f.code), "Closed by the client");
+                debug!(
+                    code = frame.map(|f| u16::from(f.code)),
+                    "Closed by the client"
+                );
                 // Our half of the close handshake is written by the next read.
                 let _ = timeout(CLOSE_TIMEOUT, source.next()).await;
                 return End::Gone;
             }
             Err(error) => {
                 debug!(%error, "Websocket failed");
-                return violation(error).map_or(End::Gone, End::Violation);
+                return violation(&error).map_or(End::Gone, End::Violation);
             }
         };
         if told.is_err() {
@@ -97,12 +104,12 @@ async fn read(hub: &SocketHandle, source: &mut Source) -> End {
 }
 
 /// The close code for what the other side did wrong (RFC 6455, 7.4.1), if it was its fault.
-fn violation(error: axum::Error) -> Option<u16> {
-    match *error.into_inner().downcast().ok()? {
-        Error::Capacity(_) => Some(close_code::SIZE),
-        Error::Utf8(_) => Some(close_code::INVALID),
+fn violation(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(_) => Some(CloseCode::Size),
+        Error::Utf8(_) => Some(CloseCode::Invalid),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        Error::Protocol(_) => Some(close_code::PROTOCOL),
+        Error::Protocol(_) => Some(CloseCode::Protocol),
         _ => None,
     }
 }
@@ -120,17 +127,17 @@ async fn pass_on(hub: &SocketHandle, bytes: &[u8]) -> Result<(), HubStopped> {
 /// Sends what the hub queues until it lets go of the websocket.
 async fn write(mut outbox: OutboxReader, sink: &mut Sink) -> End {
     while let Some(outgoing) = outbox.next().await {
-        let (message, last) = match outgoing {
-            Outgoing::Frame(frame) => (Message::Binary(frame), false),
-            Outgoing::Close(code) => (close(code), true),
-        };
-        // What waits already leaves together with it.
+        let last = matches!(outgoing, Outgoing::Close(_));
         let sent = async {
-            sink.feed(message).await?;
+            match outgoing {
+                Outgoing::Frame(message) => feed(sink, message).await?,
+                Outgoing::Close(code) => sink.feed(close(code.into())).await?,
+            }
+            // What waits already leaves together with it.
             if last || outbox.is_empty() {
                 sink.flush().await?;
             }
-            Ok::<_, axum::Error>(())
+            Ok::<_, Error>(())
         };
         match timeout(WRITE_TIMEOUT, sent).await {
             Ok(Ok(())) if last => return End::Closing,
@@ -148,7 +155,70 @@ async fn write(mut outbox: OutboxReader, sink: &mut Sink) -> End {
     End::Gone
 }
 
-fn close(code: u16) -> Message {
+/// Puts a message in front of the websocket, a long one in parts (RFC 6455, 5.4).
+async fn feed(sink: &mut Sink, message: Bytes) -> Result<(), Error> {
+    for part in parts(message) {
+        sink.feed(part).await?;
+    }
+    Ok(())
+}
+
+/// The frames of one binary message.
+fn parts(message: Bytes) -> impl Iterator<Item = Message> {
+    let mut rest = Some((Data::Binary, message));
+    std::iter::from_fn(move || {
+        let (opcode, mut bytes) = rest.take()?;
+        let later = bytes.split_off(bytes.len().min(WRITE_BUFFER_LEN));
+        let is_last = later.is_empty();
+        if !is_last {
+            rest = Some((Data::Continue, later));
+        }
+        let part = frame::Frame::message(bytes, OpCode::Data(opcode), is_last);
+        Some(Message::Frame(part))
+    })
+}
+
+fn close(code: CloseCode) -> Message {
     let reason = "".into();
     Message::Close(Some(CloseFrame { code, reason }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks the lengths of a message's parts, and that they are that message.
+    fn check(len: usize, lens: &[usize]) {
+        let message: Bytes = (0..len).map(|i| i as u8).collect();
+        let parts: Vec<_> = parts(message.clone())
+            .map(|part| match part {
+                Message::Frame(frame) => frame,
+                other => panic!("no frame: {other}"),
+            })
+            .collect();
+        assert_eq!(
+            parts.iter().map(|p| p.payload().len()).collect::<Vec<_>>(),
+            lens
+        );
+        let payloads = parts.iter().flat_map(|p| p.payload().iter().copied());
+        assert_eq!(payloads.collect::<Bytes>(), message);
+        for (index, part) in parts.iter().enumerate() {
+            let opcode = if index == 0 {
+                Data::Binary
+            } else {
+                Data::Continue
+            };
+            assert_eq!(part.header().opcode, OpCode::Data(opcode));
+            assert_eq!(part.header().is_final, index + 1 == lens.len());
+        }
+    }
+
+    #[test]
+    fn a_long_message_leaves_in_parts_and_a_short_one_as_it_is() {
+        check(0, &[0]);
+        check(9, &[9]);
+        check(2048, &[2048]);
+        check(2049, &[2048, 1]);
+        check(6144, &[2048; 3]);
+    }
 }

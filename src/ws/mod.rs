@@ -1,19 +1,25 @@
 //! The websocket that clients signal over (`protocol/signaling.md`, 3 and 4).
 
 pub mod connection;
+mod upgrade;
 
-use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 use uuid::Uuid;
 
+pub use self::upgrade::Upgrade;
 use crate::driver::hub::HubHandle;
 use crate::hub::effect::SocketOpen;
 
 /// Bytes that each websocket keeps for what comes in: most frames are shorter, and ten thousand
-/// idle clients must not cost a gigabyte. Longer frames grow it while they arrive.
-const READ_BUFFER_LEN: usize = 4 * 1024;
+/// idle clients must not cost a gigabyte. It grows with longer ones.
+const READ_BUFFER_LEN: usize = 2 * 1024;
+
+/// Bytes that are put together before they are written. The buffer keeps the length that it ever
+/// had, so longer messages go through it in parts of as much.
+const WRITE_BUFFER_LEN: usize = 2 * 1024;
 
 /// Accepts websockets for the hub, and knows when all of them have ended.
 #[derive(Debug, Clone)]
@@ -35,15 +41,21 @@ impl Endpoint {
     }
 
     /// Accepts one. The query of its URL says whether it is new or replaces a lost one.
-    pub fn accept(&self, query: Option<&str>, upgrade: WebSocketUpgrade) -> Response {
+    pub fn accept(&self, query: Option<&str>, upgrade: Upgrade) -> Response {
         let open = parse_open(query.unwrap_or_default());
-        let (hub, tasks) = (self.hub.clone(), self.tasks.clone());
-        upgrade
-            .max_message_size(self.max_frame)
-            .max_frame_size(self.max_frame)
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(self.max_frame))
+            .max_frame_size(Some(self.max_frame))
             .read_buffer_size(READ_BUFFER_LEN)
-            .on_failed_upgrade(|error| debug!(%error, "Websocket upgrade failed"))
-            .on_upgrade(move |socket| tasks.track_future(connection::serve(hub, open, socket)))
+            .write_buffer_size(WRITE_BUFFER_LEN);
+        let (hub, response) = (self.hub.clone(), upgrade.response());
+        self.tasks.spawn(async move {
+            match upgrade.socket(config).await {
+                Ok(socket) => connection::serve(hub, open, socket).await,
+                Err(error) => debug!(%error, "Websocket upgrade failed"),
+            }
+        });
+        response
     }
 
     /// Waits until all websockets have ended; meant for the time after the hub's end.
