@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::bucket::Bucket;
 use super::config::HubConfig;
 use super::effect::{Effect, SessionKey, SocketKey, SocketOpen, Ticket};
-use super::unacked::{Message, Replies, Unacked};
+use super::replies::{Replies, Reply};
+use super::unacked::{Message, Unacked};
 use crate::model::id::ConnectionId;
 use crate::signaling::error::close;
 use crate::signaling::frame::PONG;
@@ -199,7 +200,9 @@ impl Links {
         let Wire::Of(id) = *self.wires.get(&socket)? else {
             return None;
         };
-        self.links.get_mut(&id)?.heard_at = now;
+        let link = self.links.get_mut(&id)?;
+        link.heard_at = now;
+        link.replies.expire(now, (config.replies, config.reply_age));
         Some(id)
     }
 
@@ -226,6 +229,7 @@ impl Links {
         let resumable = link.socket_id.is_some();
         if let Some(socket) = link.socket.take() {
             link.moved_at = now;
+            link.replies.lost();
             if self.wires.contains_key(&socket) {
                 self.close(socket, code);
             }
@@ -307,16 +311,22 @@ impl Links {
             return;
         };
         let limits = (config.replies, config.reply_age);
-        link.replies.insert(transaction, frame.clone(), now, limits);
+        let next = link.socket.map(|_| link.unacked.next());
+        link.replies
+            .insert(transaction, frame.clone(), next, now, limits);
         self.send(id, frame);
     }
 
-    /// The client has received a message.
+    /// The client has received a message, by the present websocket.
     pub(super) fn acknowledge(&mut self, id: LinkId, transaction: Uuid) -> bool {
         let Some(link) = self.links.get_mut(&id) else {
             return false;
         };
-        link.unacked.acknowledge(transaction)
+        let place = link.unacked.acknowledge(transaction);
+        if let Some(place) = place {
+            link.replies.arrived(place);
+        }
+        place.is_some()
     }
 
     /// Where a link stands.
@@ -352,7 +362,7 @@ impl Links {
     }
 
     /// The reply this request got before, if it comes again.
-    pub(super) fn earlier_reply(&self, id: LinkId, transaction: Uuid) -> Option<Bytes> {
+    pub(super) fn earlier_reply(&self, id: LinkId, transaction: Uuid) -> Option<&Reply> {
         self.links.get(&id)?.replies.find(transaction)
     }
 

@@ -20,6 +20,7 @@ mod moderate;
 mod order;
 mod publish;
 mod relay;
+mod replies;
 mod request;
 mod reroute;
 mod session;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Hub;
 use super::effect::SessionKey;
 use super::link::{LinkId, Stage};
+use super::replies::Reply as Earlier;
 use super::tell::SYMPHONY;
 use crate::model::id::ConnectionId;
 use crate::model::role::Capability;
@@ -33,9 +34,11 @@ impl Hub {
             self.counters.malformed += 1;
             return;
         };
-        if let Some(reply) = self.links.earlier_reply(link, transaction) {
+        if let Some(earlier) = self.links.earlier_reply(link, transaction).cloned() {
             self.counters.repeated += 1;
-            self.links.send(link, reply);
+            if let Earlier::Kept(reply) = earlier {
+                self.links.send(link, reply);
+            }
             return;
         }
         if let Some(Stage::Joining {

@@ -1,7 +1,6 @@
 //! What one client has been sent, or will be once it is back, and has not acknowledged.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -19,11 +18,16 @@ pub(super) struct Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Overflow;
 
+/// Where a message stands among all that one client was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
 /// Messages in the order of sending. Overflow rule: nothing is dropped, the connection ends.
 #[derive(Debug, Default)]
 pub(super) struct Unacked {
-    messages: VecDeque<Message>,
+    messages: VecDeque<(Place, Message)>,
     bytes: usize,
+    next: Place,
 }
 
 impl Unacked {
@@ -39,72 +43,35 @@ impl Unacked {
             return Err(Overflow);
         }
         self.bytes = bytes;
-        self.messages.push_back(message);
+        self.messages.push_back((self.next, message));
+        self.next.0 += 1;
         Ok(())
     }
 
-    /// Forgets a message. Clients acknowledge in order, so the search is short; an id that was
-    /// never sent costs one walk through a bounded queue.
-    pub(super) fn acknowledge(&mut self, transaction: Uuid) -> bool {
-        let Some(at) = self
+    /// Forgets a message, and tells where it stood. Clients acknowledge in order, so the search is
+    /// short; an id that was never sent costs one walk through a bounded queue.
+    pub(super) fn acknowledge(&mut self, transaction: Uuid) -> Option<Place> {
+        let at = self
             .messages
             .iter()
-            .position(|m| m.transaction == transaction)
-        else {
-            return false;
-        };
-        if let Some(message) = self.messages.remove(at) {
-            self.bytes -= message.frame.len();
-        }
-        true
+            .position(|(_, m)| m.transaction == transaction)?;
+        let (place, message) = self.messages.remove(at)?;
+        self.bytes -= message.frame.len();
+        Some(place)
     }
 
     /// The frames to replay, oldest first.
     pub(super) fn frames(&self) -> impl Iterator<Item = Bytes> {
-        self.messages.iter().map(|m| m.frame.clone())
-    }
-}
-
-/// Replies given, so that a request that comes again is not executed again.
-///
-/// Clients do not acknowledge replies; a request only comes again after a resume, within the
-/// grace time. Overflow rule: the oldest reply goes, and its request would be executed again.
-#[derive(Debug, Default)]
-pub(super) struct Replies {
-    frames: BTreeMap<Uuid, Bytes>,
-    order: VecDeque<(Instant, Uuid)>,
-}
-
-impl Replies {
-    /// The reply given to this request, if it is one that came before.
-    pub(super) fn find(&self, transaction: Uuid) -> Option<Bytes> {
-        self.frames.get(&transaction).cloned()
+        self.messages.iter().map(|(_, m)| m.frame.clone())
     }
 
-    /// Keeps a reply, and lets go of old ones.
-    pub(super) fn insert(
-        &mut self,
-        transaction: Uuid,
-        frame: Bytes,
-        now: Instant,
-        (max, age): (usize, Duration),
-    ) {
-        self.frames.insert(transaction, frame);
-        self.order.push_back((now, transaction));
-        while let Some((at, oldest)) = self.order.front()
-            && (self.order.len() > max || now.saturating_duration_since(*at) > age)
-        {
-            self.frames.remove(oldest);
-            self.order.pop_front();
-        }
+    /// Where the next message will stand.
+    pub(super) fn next(&self) -> Place {
+        self.next
     }
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "any moment will do as the start of invented time"
-)]
 mod tests {
     use super::*;
 
@@ -121,8 +88,8 @@ mod tests {
         for n in 1..=4 {
             unacked.push(message(n, n as usize), 10, 100).unwrap();
         }
-        assert!(unacked.acknowledge(Uuid::from_u128(2)));
-        assert!(!unacked.acknowledge(Uuid::from_u128(2)), "only once");
+        assert_eq!(unacked.acknowledge(Uuid::from_u128(2)), Some(Place(1)));
+        assert_eq!(unacked.acknowledge(Uuid::from_u128(2)), None, "only once");
         let lens: Vec<_> = unacked.frames().map(|f| f.len()).collect();
         assert_eq!(lens, [1, 3, 4]);
     }
@@ -136,20 +103,5 @@ mod tests {
         assert_eq!(unacked.push(message(4, 1), 2, 100), Err(Overflow));
         unacked.acknowledge(Uuid::from_u128(1));
         unacked.push(message(5, 99), 2, 100).unwrap();
-    }
-
-    #[test]
-    fn replies_are_bounded_in_number_and_age() {
-        let (start, limits) = (Instant::now(), (2, Duration::from_secs(45)));
-        let id = Uuid::from_u128;
-        let mut replies = Replies::default();
-        for n in 1..=3 {
-            replies.insert(id(n), Bytes::new(), start, limits);
-        }
-        assert_eq!(replies.find(id(1)), None);
-        assert!(replies.find(id(2)).is_some());
-        replies.insert(id(4), Bytes::new(), start + Duration::from_secs(46), limits);
-        assert_eq!(replies.find(id(3)), None);
-        assert!(replies.find(id(4)).is_some());
     }
 }

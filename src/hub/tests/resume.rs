@@ -4,11 +4,11 @@ use serde_json::json;
 
 use crate::hub::config::HubConfig;
 use crate::hub::effect::SocketOpen;
-use crate::hub::harness::{BASE, World, frame, heads, signal, stream, subscriber};
+use crate::hub::harness::{BASE, Client, World, frame, heads, signal, stream, subscriber};
 use crate::model::role::Role;
 use crate::model::session::MediaMode;
 use crate::sfu::{Event, Leg, Request};
-use crate::signaling::frame::FrameKind;
+use crate::signaling::frame::{Frame, FrameKind};
 
 #[test]
 fn what_was_missed_is_replayed_in_order_and_the_client_knows_at_once_that_it_is_back() {
@@ -229,6 +229,60 @@ fn a_join_survives_a_lost_websocket_before_and_after_its_reply() {
         let expected = [format!("created /connection/{}", alice.id)];
         assert_eq!(heads(&world.events(&mut alice)), expected);
     }
+}
+
+/// A client whose join is about to be granted, with an answer that is long; and what it asked.
+fn joining_a_crowd(world: &mut World) -> (Client, Frame) {
+    for _ in 0..8 {
+        world.join(Role::Publisher);
+    }
+    let mut alice = world.client();
+    world.connect(&mut alice);
+    let uri = format!("/v2/partner/1127/session/S/connection/{}", alice.id);
+    let body = json!({"method": "create", "uri": uri, "content": {}});
+    let mut request = world.request(&body);
+    let token = ("X-TB-TOKEN-AUTH".into(), "token".into());
+    request.headers.push(token);
+    world.send(&mut alice, &request);
+    (alice, request)
+}
+
+#[test]
+fn a_long_reply_that_was_lost_is_repeated_although_a_later_message_was_replayed() {
+    for is_away in [false, true] {
+        let mut world = World::new(MediaMode::Routed);
+        let (mut alice, request) = joining_a_crowd(&mut world);
+        if is_away {
+            world.cut(&alice);
+            world.admit(Role::Publisher);
+        } else {
+            world.admit(Role::Publisher);
+            world.cut(&alice);
+        }
+        world.resume(&mut alice);
+        let own = format!("created /connection/{}", alice.id);
+        assert_eq!(heads(&world.events(&mut alice)), [own], "and acknowledged");
+        world.send(&mut alice, &request);
+        world.receive(&mut alice);
+        let (status, dump) = alice.reply(request.header("TRANSACTION-ID").unwrap());
+        assert_eq!((status, &dump["id"]), (200, &json!("S")));
+    }
+}
+
+#[test]
+fn a_long_reply_that_has_arrived_is_not_kept_and_its_request_not_executed_again() {
+    let mut world = World::new(MediaMode::Routed);
+    let (mut alice, request) = joining_a_crowd(&mut world);
+    world.admit(Role::Publisher);
+    world.receive(&mut alice);
+    let transaction = request.header("TRANSACTION-ID").unwrap();
+    assert_eq!(alice.reply(transaction).0, 200);
+    world.send(&mut alice, &request);
+    world.receive(&mut alice);
+    assert!(alice.replies.is_empty() && world.tickets.is_empty());
+    assert_eq!(world.hub.counters().repeated, 1);
+    let (status, _) = world.ask(&mut alice, "signal", &signal("a"), json!({}));
+    assert_eq!(status, 200);
 }
 
 /// Publishes in a routed session and loses the websocket once, after this many steps.
