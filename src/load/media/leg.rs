@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::dtls::Handshake;
 use super::sdp::{Ice, Remote, TRANSPORT_CC_ID, VP8};
 use super::totals::Totals;
+use crate::clock::Clock;
 use crate::net::udp::BatchSocket;
 use crate::rtp::header::{Header, MAX_LEN, Outgoing};
 use crate::rtp::rtcp::report::{ReportBlock, push_receiver_report};
@@ -112,8 +113,10 @@ impl Leg {
             false => "[::]:0",
         };
         let any = any.parse().context("an address")?;
+        let mut socket = BatchSocket::bind(any)?;
+        socket.note_arrivals()?;
         Ok(Self {
-            socket: BatchSocket::bind(any)?,
+            socket,
             local,
             remote,
             way,
@@ -183,13 +186,18 @@ impl Leg {
         &mut self,
         certificate: &Certificate,
         profile: Profile,
-        (now, epoch): (Instant, Instant),
+        clock: Clock,
         (received, slab): (&mut ReceiveSlab, &mut SendSlab),
         totals: &mut Totals,
     ) -> Result<()> {
         // An error is that there is nothing, or an ICMP message: the next datagram may be good.
         while let Ok(count) = self.socket.receive(received) {
+            let moment = clock.moment();
+            let now = moment.instant;
             for index in 0..count {
+                // Not now: what waits for this thread is no delay of the server's.
+                let arrival = self.socket.arrival(index);
+                let at = arrival.map_or(now, |at| moment.instant_of(at));
                 let (bytes, _) = received.datagram_mut(index);
                 match bytes {
                     [1, 1, ..] if !self.answered => {
@@ -200,7 +208,7 @@ impl Leg {
                     }
                     [20..=63, ..] => self.shake(bytes, now, slab, totals)?,
                     [128..=191, 192..=223, ..] => self.feedback(bytes),
-                    [128..=191, ..] => self.media(bytes, now, epoch, totals),
+                    [128..=191, ..] => self.media(bytes, at, clock.epoch().instant, totals),
                     _ => {}
                 }
             }
@@ -252,15 +260,15 @@ impl Leg {
         }
     }
 
-    /// Counts a packet by its header; decrypts a few.
-    fn media(&mut self, bytes: &mut [u8], now: Instant, epoch: Instant, totals: &mut Totals) {
+    /// Counts a packet that came at this moment by its header; decrypts a few.
+    fn media(&mut self, bytes: &mut [u8], at: Instant, epoch: Instant, totals: &mut Totals) {
         let (Way::In(subscriber), Some((opener, _))) = (&mut self.way, &mut self.keys) else {
             return;
         };
         let Some(header) = Header::parse(bytes) else {
             return;
         };
-        let since = now.saturating_duration_since(epoch);
+        let since = at.saturating_duration_since(epoch);
         subscriber.count(&header, totals);
         if let Some(id) = self.remote.transport_cc {
             let mut elements = header.elements(bytes);
@@ -269,10 +277,12 @@ impl Leg {
             }
         }
         if subscriber.received % SAMPLE == 1 {
-            let at = header.payload.start + STAMP_AT;
+            let stamp_at = header.payload.start + STAMP_AT;
             match opener.open_rtp(bytes) {
                 Ok(len) => {
-                    let stamp = bytes[..len].get(at..).and_then(|rest| rest.first_chunk());
+                    let stamp = bytes[..len]
+                        .get(stamp_at..)
+                        .and_then(|rest| rest.first_chunk());
                     let sent = stamp.map(|stamp| Duration::from_nanos(u64::from_be_bytes(*stamp)));
                     if let Some(sent) = sent.filter(|sent| !sent.is_zero()) {
                         totals.delay.add(since.saturating_sub(sent));

@@ -206,7 +206,6 @@ impl Run {
     }
 
     fn receive(&mut self, token: Token) {
-        let (now, epoch) = (self.clock.now(), self.clock.epoch().instant);
         let Some(leg) = self.legs.get_mut(token.0) else {
             return;
         };
@@ -214,7 +213,7 @@ impl Run {
         let result = leg.receive(
             &self.certificate,
             self.profile,
-            (now, epoch),
+            self.clock,
             slabs,
             &mut self.totals,
         );

@@ -13,7 +13,7 @@ pub(super) struct Totals {
     pub(super) expected: u64,
     /// Of those looked at: packets that did not decrypt.
     pub(super) damaged: u64,
-    /// From before a frame is sealed to its receipt.
+    /// From before a frame is sealed until it reaches the socket of its receiver.
     pub(super) delay: Histogram,
     /// From the request for a leg until its handshake was complete.
     pub(super) joined: Histogram,

@@ -1,16 +1,17 @@
-//! What goes beside datagrams (`cmsg(3)`): how a run is cut, which address of ours is meant, and
-//! how many datagrams were lost.
+//! What goes beside datagrams (`cmsg(3)`): how a run is cut, which address of ours is meant, when
+//! one came, and how many were lost.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
+use std::time::Duration;
 
 use libc::{c_int, cmsghdr};
 
 /// Bytes in front of each value.
 const HEAD_LEN: usize = size_of::<cmsghdr>();
 
-/// Room for the two longest values that come or go together.
-const LEN: usize = 2 * (HEAD_LEN + 24);
+/// Room for all values that come or go together: an address, a time and a count.
+const LEN: usize = 3 * HEAD_LEN + 24 + 16 + 8;
 
 /// Bytes of `struct in_pktinfo` (`ip(7)`), and where in it our address is.
 const INFO_LEN: usize = 12;
@@ -34,6 +35,8 @@ pub(super) struct Received {
     pub(super) to: Option<IpAddr>,
     /// How many datagrams the socket has lost so far, modulo 2³², if it has lost any.
     pub(super) lost: Option<u32>,
+    /// When it came, since the Unix epoch, if the socket was asked to say so.
+    pub(super) at: Option<Duration>,
 }
 
 impl Control {
@@ -116,12 +119,23 @@ impl Control {
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
                     received.lost = value.first_chunk().copied().map(u32::from_ne_bytes);
                 }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => received.at = time(value),
                 _ => {}
             }
             rest = next;
         }
         received
     }
+}
+
+/// A `struct timespec` of two words (`socket(7)`).
+fn time(value: &[u8]) -> Option<Duration> {
+    const WORD: usize = size_of::<libc::c_long>();
+    let word = |at: usize| {
+        let bytes = value.get(at..)?.first_chunk::<WORD>()?;
+        u64::try_from(libc::c_long::from_ne_bytes(*bytes)).ok()
+    };
+    Some(Duration::from_secs(word(0)?) + Duration::from_nanos(word(WORD)?))
 }
 
 /// Level, kind and value of the first control message, and what follows it.
@@ -160,7 +174,7 @@ mod tests {
             control.source(ip, v6);
             let expected = Received {
                 to: Some(ip),
-                lost: None,
+                ..Received::default()
             };
             assert_eq!(control.read(control.len), expected);
         }
@@ -172,6 +186,7 @@ mod tests {
         control.push(libc::SOL_SOCKET, libc::SO_TIMESTAMP, &[1; 16]);
         control.push(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &7_u32.to_ne_bytes());
         assert_eq!(control.read(control.len).lost, Some(7));
+        assert_eq!(control.read(control.len).at, None);
         for len in 0..control.len - 4 {
             assert_eq!(control.read(len), Received::default(), "{len}");
         }

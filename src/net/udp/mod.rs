@@ -15,6 +15,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::ptr;
+use std::time::Duration;
 
 use tracing::{debug, info};
 
@@ -68,6 +69,8 @@ pub struct BatchSocket {
     refusals: u32,
     /// What the kernel last said of how many datagrams it has dropped.
     lost: u32,
+    /// When each datagram of the last batch came, if that is asked for.
+    arrivals: Option<Box<[Option<Duration>; BATCH_LEN]>>,
     counters: Counters,
 }
 
@@ -124,6 +127,7 @@ impl BatchSocket {
             segmentation,
             refusals: 0,
             lost: 0,
+            arrivals: None,
             counters: Counters::default(),
         };
         this.buffer(BUFFER_LEN)?;
@@ -146,6 +150,23 @@ impl BatchSocket {
             *granted = usize::try_from(doubled).unwrap_or(0) / 2;
         }
         Ok(granted)
+    }
+
+    /// Has the kernel say from now on when datagrams came (`SO_TIMESTAMPNS`).
+    ///
+    /// # Errors
+    ///
+    /// Fails where `setsockopt` fails.
+    pub fn note_arrivals(&mut self) -> io::Result<()> {
+        set_option(&self.socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        self.arrivals = Some(Box::new([None; BATCH_LEN]));
+        Ok(())
+    }
+
+    /// When this datagram of the last batch reached the socket, on the machine's clock since the
+    /// Unix epoch, if [`Self::note_arrivals`] was asked for.
+    pub fn arrival(&self, index: usize) -> Option<Duration> {
+        *self.arrivals.as_ref()?.get(index)?
     }
 
     /// Where the socket is bound, port included.

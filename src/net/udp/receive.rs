@@ -56,6 +56,9 @@ impl BatchSocket {
             if let Some(lost) = beside.lost {
                 self.note_lost(lost);
             }
+            if let Some(arrivals) = &mut self.arrivals {
+                arrivals[index] = beside.at;
+            }
             // A datagram from no address keeps its slot, but as an empty one it means nothing.
             let (len, remote) = match addresses[index].get() {
                 Some(remote) => (header.msg_len as usize, remote),

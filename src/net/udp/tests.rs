@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::send::MAX_REFUSALS;
 use super::*;
+use crate::clock::Clock;
 use crate::sfu::datagram::{ReceiveSlab, SLOT_LEN, SendSlab, Transmit};
 use crate::sfu::path::{Path, Via};
 
@@ -255,4 +256,26 @@ fn what_nobody_received_in_time_is_counted() {
     peer.send_to(b"x", to).unwrap();
     receive(&mut socket, &mut slab);
     assert_eq!(socket.counters().unread, sent - received);
+}
+
+#[test]
+fn the_kernel_says_when_datagrams_came() {
+    for any in ["0.0.0.0:0", "[::]:0"] {
+        let mut socket = BatchSocket::bind(any.parse().unwrap()).unwrap();
+        socket.note_arrivals().unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = (Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port());
+        let mut slab = ReceiveSlab::new(64);
+        let sent = Clock::system().epoch().since_unix;
+        for _ in 0..3 {
+            peer.send_to(b"x", to).unwrap();
+        }
+        assert_eq!(receive(&mut socket, &mut slab), 3);
+        let received = Clock::system().epoch().since_unix;
+        let arrivals: Vec<_> = (0..3).map(|i| socket.arrival(i).unwrap()).collect();
+        assert!(arrivals.is_sorted() && arrivals[2] <= received);
+        // The kernel's clock is read where ours is, but need not be as fine.
+        assert!(arrivals[0] + Duration::from_millis(10) >= sent);
+        assert!(matches!(slab.datagram_mut(0).1.via, Via::Udp(Some(_))));
+    }
 }
