@@ -163,6 +163,7 @@ impl WorkersHandle {
             sum.streams += one.streams;
             sum.forwarding += one.forwarding;
             sum.turns += one.turns;
+            sum.busy += one.busy;
         }
         Ok(sum)
     }

@@ -327,6 +327,8 @@ impl Scrape {
         out.histogram("parlor_media_forwarding_seconds", help, &media.forwarding);
         let help = "How long a media worker was at work before it looked for datagrams again.";
         out.histogram("parlor_media_turn_seconds", help, &media.turns);
+        let help = "Processor time of these turns, as far as they took longer than a millisecond; of the others, how long they took.";
+        out.histogram("parlor_media_turn_busy_seconds", help, &media.busy);
     }
 
     fn relays(&self, out: &mut Exposition) {

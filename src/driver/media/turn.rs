@@ -1,43 +1,25 @@
-//! The thread around the SFU's [`Engine`]: one per media worker, plain polling, no async runtime.
-//! [`super::workers`] makes a group of them.
-//!
-//! The worker owns its socket and everything the engine knows. It never waits for anybody: what
-//! comes in is drained on every turn, and what it says upward is held back while nobody listens.
+//! A worker at work: what has come in is taken, what follows from it is sent, and then it waits.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll};
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::oneshot;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
-use super::dtls::DtlsHandle;
-use super::streams::{self, Arrival, Streams};
-use super::workers::{Delivery, Links};
+use super::{INPUTS_LEN, Input, MediaWorker, SOCKET, Snapshot, WAKE};
 use crate::clock::Clock;
-use crate::net::udp::{self, BatchSocket};
-use crate::sfu::Leg;
-use crate::sfu::command::{Command, EngineEvent};
+use crate::driver::dtls::DtlsHandle;
+use crate::driver::streams::Streams;
+use crate::driver::workers::{Delivery, Links};
+use crate::net::udp::BatchSocket;
+use crate::sfu::command::EngineEvent;
 use crate::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
-use crate::sfu::engine::{self, Engine};
-use crate::sfu::handshake::{HandshakeInput, HandshakeOutput};
-use crate::sfu::stats::LegStats;
+use crate::sfu::engine::Engine;
+use crate::sfu::handshake::HandshakeInput;
 use crate::telemetry::histogram::Histogram;
-
-/// Commands and handshake results that may wait for a worker. When full, the sender waits; the
-/// worker drains them all on each turn, so that is no longer than one turn.
-const INPUTS_LEN: usize = 1024;
-
-/// Events of all workers that may wait for the hub. When full, they stay in the engine until there is room.
-pub(super) const EVENTS_LEN: usize = 1024;
 
 /// Datagrams per receive call.
 const BATCH_LEN: usize = 64;
@@ -49,205 +31,15 @@ const BATCHES_PER_TURN: usize = 4;
 /// worker when there is room again.
 const RETRY: Duration = Duration::from_millis(10);
 
-const SOCKET: Token = Token(0);
-const WAKE: Token = Token(1);
-/// The first of those of TCP connections.
-const STREAM: Token = Token(2);
+/// How long a turn may take before it leaves what has not begun to the next one, so that nobody
+/// waits long for what is a matter of microseconds. Looked at between inputs and between batches.
+const BUDGET: Duration = Duration::from_millis(1);
 
 /// Wake-ups per turn.
 const WAKEUPS_LEN: usize = 256;
 
-/// What a worker is told.
-#[derive(Debug)]
-pub(super) enum Input {
-    Command(Command),
-    Handshake(HandshakeOutput),
-    Connection(Box<Arrival>),
-    Snapshot(oneshot::Sender<Snapshot>),
-    Stats(Arc<[Leg]>, oneshot::Sender<Vec<LegStats>>),
-    Stop,
-}
-
-/// What one worker has done so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Snapshot {
-    /// What its engine counted.
-    pub engine: engine::Counters,
-    /// What its socket counted.
-    pub socket: udp::Counters,
-    /// What its TCP connections counted.
-    pub streams: streams::Counters,
-    /// From the receipt of a batch to the sending of what it caused.
-    pub forwarding: Histogram,
-    /// How long it was at work before it looked for datagrams again.
-    pub turns: Histogram,
-}
-
-/// The worker is gone: the process is on its way down.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the media worker has stopped")]
-pub struct WorkerStopped;
-
-/// A handle to one media worker. The last thing to do with it is [`Self::stop`].
-#[derive(Debug, Clone)]
-pub struct MediaHandle {
-    inputs: mpsc::Sender<Input>,
-    waker: Arc<Waker>,
-}
-
-/// The worker's thread; joined on the way down.
-#[derive(Debug)]
-pub struct MediaThread {
-    thread: JoinHandle<()>,
-}
-
-impl MediaHandle {
-    /// Changes something in the engine.
-    pub async fn command(&self, command: Command) {
-        if self.inputs.send(Input::Command(command)).await.is_err() {
-            warn!("Command for a media worker that has stopped");
-        }
-        self.wake();
-    }
-
-    /// Gives it a connection to speak on.
-    pub(super) async fn adopt(&self, arrival: Arrival) {
-        let input = Input::Connection(Box::new(arrival));
-        if self.inputs.send(input).await.is_err() {
-            debug!("Connection for a media worker that has stopped");
-        }
-        self.wake();
-    }
-
-    /// What it has done so far.
-    pub async fn snapshot(&self) -> Result<Snapshot, WorkerStopped> {
-        let (reply, snapshot) = oneshot::channel();
-        let sent = self.inputs.send(Input::Snapshot(reply)).await;
-        sent.map_err(|_| WorkerStopped)?;
-        self.wake();
-        snapshot.await.map_err(|_| WorkerStopped)
-    }
-
-    /// The statistics of those of these publications and subscriptions that live here. The worker
-    /// does nothing else meanwhile: ask for few at a time.
-    pub(super) async fn stats(&self, legs: Arc<[Leg]>) -> Result<Vec<LegStats>, WorkerStopped> {
-        let (reply, stats) = oneshot::channel();
-        let sent = self.inputs.send(Input::Stats(legs, reply)).await;
-        sent.map_err(|_| WorkerStopped)?;
-        self.wake();
-        stats.await.map_err(|_| WorkerStopped)
-    }
-
-    /// Ends the worker; nothing it was told before is lost, nothing after is heard.
-    pub async fn stop(&self) {
-        // An error means that it has stopped already.
-        let _ = self.inputs.send(Input::Stop).await;
-        self.wake();
-    }
-
-    /// For the handshake thread, which may wait.
-    pub fn handshake(&self, output: HandshakeOutput) {
-        if self.inputs.blocking_send(Input::Handshake(output)).is_err() {
-            debug!("Handshake result for a media worker that has stopped");
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            error!(%error, "Cannot wake a media worker");
-        }
-    }
-}
-
-impl MediaThread {
-    /// Waits for the thread to end after [`MediaHandle::stop`].
-    pub fn join(self) {
-        if self.thread.join().is_err() {
-            error!("A media worker panicked");
-        }
-    }
-}
-
-/// A worker that is bound but does not run yet.
-#[derive(Debug)]
-pub struct MediaWorker {
-    socket: BatchSocket,
-    poll: Poll,
-    inputs: mpsc::Receiver<Input>,
-    handle: MediaHandle,
-}
-
-impl MediaWorker {
-    /// A worker around a bound socket.
-    pub(super) fn new(socket: BatchSocket) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let fd = socket.as_raw_fd();
-        poll.registry()
-            .register(&mut SourceFd(&fd), SOCKET, Interest::READABLE)?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let (sender, inputs) = mpsc::channel(INPUTS_LEN);
-        Ok(Self {
-            socket,
-            poll,
-            inputs,
-            handle: MediaHandle {
-                inputs: sender,
-                waker,
-            },
-        })
-    }
-
-    /// Where the socket is bound, port included.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
-    /// A handle to what will run.
-    pub fn handle(&self) -> MediaHandle {
-        self.handle.clone()
-    }
-
-    /// Wakes the worker up.
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.handle.waker)
-    }
-
-    /// Starts the thread.
-    pub(super) fn start(
-        self,
-        engine: Engine,
-        dtls: DtlsHandle,
-        events: mpsc::Sender<EngineEvent>,
-        links: Links,
-        clock: Clock,
-    ) -> io::Result<MediaThread> {
-        let name = format!("media-{}", links.me().index());
-        let registry = self.poll.registry().try_clone()?;
-        let turn = Turn {
-            engine,
-            net: Net {
-                socket: self.socket,
-                streams: Streams::new(registry, STREAM),
-            },
-            poll: self.poll,
-            inputs: self.inputs,
-            dtls,
-            events,
-            links,
-            clock,
-            received: ReceiveSlab::new(BATCH_LEN),
-            stops: VecDeque::new(),
-            held_back: false,
-            forwarding: Histogram::default(),
-            turns: Histogram::default(),
-        };
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || turn.run())?;
-        Ok(MediaThread { thread })
-    }
-}
+/// A turn that takes longer is told from one that was kept waiting for a processor.
+const SHORT_TURN: Duration = Duration::from_millis(1);
 
 /// What the worker sends on.
 struct Net {
@@ -265,7 +57,7 @@ impl Transmit for Net {
 }
 
 /// All that the thread owns.
-struct Turn {
+pub(super) struct Turn {
     engine: Engine,
     net: Net,
     poll: Poll,
@@ -279,17 +71,54 @@ struct Turn {
     stops: VecDeque<HandshakeInput>,
     /// Whether something waits for room in a queue.
     held_back: bool,
+    /// When this turn is to leave the rest to the next one.
+    due: Instant,
+    /// Whether inputs were left.
+    left: bool,
     forwarding: Histogram,
     turns: Histogram,
+    busy: Histogram,
 }
 
 impl Turn {
-    fn run(mut self) {
+    pub(super) fn new(
+        worker: MediaWorker,
+        streams: Streams,
+        engine: Engine,
+        dtls: DtlsHandle,
+        events: mpsc::Sender<EngineEvent>,
+        links: Links,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            engine,
+            net: Net {
+                socket: worker.socket,
+                streams,
+            },
+            poll: worker.poll,
+            inputs: worker.inputs,
+            dtls,
+            events,
+            links,
+            clock,
+            received: ReceiveSlab::new(BATCH_LEN),
+            stops: VecDeque::new(),
+            held_back: false,
+            due: clock.now(),
+            left: false,
+            forwarding: Histogram::default(),
+            turns: Histogram::default(),
+            busy: Histogram::default(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
         let mut wakeups = Events::with_capacity(WAKEUPS_LEN);
         // Readiness is told once per change, so it is remembered until all has been received.
         let mut readable = false;
         loop {
-            let timeout = if readable || self.net.streams.is_readable() {
+            let timeout = if readable || self.left || self.net.streams.is_readable() {
                 Some(Duration::ZERO)
             } else {
                 self.time_left()
@@ -300,7 +129,8 @@ impl Turn {
                 error!(%error, "Media worker cannot poll; stopping");
                 return;
             }
-            let begin = self.clock.now();
+            let begin = (self.clock.now(), self.clock.thread_time());
+            self.due = begin.0 + BUDGET;
             for event in &wakeups {
                 match event.token() {
                     SOCKET => readable = true,
@@ -322,8 +152,19 @@ impl Turn {
             self.send_parcels();
             self.pass_handshakes();
             self.tell();
-            self.turns.observe(self.clock.now() - begin);
+            self.note_turn(begin);
         }
+    }
+
+    /// Takes note of how long a turn took: by the clock, and of the processor's time.
+    fn note_turn(&mut self, (begin, used): (Instant, Duration)) {
+        let took = self.clock.now() - begin;
+        self.turns.observe(took);
+        let busy = match took <= SHORT_TURN {
+            true => took,
+            false => self.clock.thread_time().saturating_sub(used),
+        };
+        self.busy.observe(busy);
     }
 
     /// How long nothing needs to be done unless something comes in.
@@ -342,9 +183,15 @@ impl Turn {
             .min()
     }
 
-    /// Takes what waited when the turn began. What is sent meanwhile has its own wake-up.
+    /// Takes what waited when the turn began, as far as there is time. What is sent meanwhile has
+    /// its own wake-up.
     fn take_inputs(&mut self) -> ControlFlow<()> {
+        self.left = false;
         for _ in 0..INPUTS_LEN {
+            if self.is_over() {
+                self.left = true;
+                break;
+            }
             match self.inputs.try_recv() {
                 Ok(Input::Command(command)) => {
                     self.engine
@@ -365,6 +212,7 @@ impl Turn {
                         streams: self.net.streams.counters(),
                         forwarding: self.forwarding,
                         turns: self.turns,
+                        busy: self.busy,
                     });
                 }
                 Ok(Input::Stats(legs, reply)) => {
@@ -379,6 +227,11 @@ impl Turn {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether the rest is for the next turn.
+    fn is_over(&self) -> bool {
+        self.clock.now() >= self.due
     }
 
     /// Takes what other workers sent, and sends it back when it is done.
@@ -415,6 +268,9 @@ impl Turn {
                     if count < BATCH_LEN {
                         return false;
                     }
+                    if self.is_over() {
+                        return true;
+                    }
                 }
                 Err(error) => {
                     if error.kind() != io::ErrorKind::WouldBlock {
@@ -437,6 +293,9 @@ impl Turn {
             self.net.streams.receive(&mut self.received, now);
             self.engine
                 .handle_datagrams(&mut self.received, now, &mut self.net);
+            if self.is_over() {
+                break;
+            }
         }
     }
 
