@@ -3,7 +3,8 @@
 /// Why a request was refused, or data not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// A stranger got no answer, since it would have been larger than what they sent.
+    /// No answer, since a stranger would have got more bytes than came from there: the first
+    /// request of most clients over UDP, which come again at once.
     Silenced,
     /// A credential that is none, or has expired, or was revoked.
     Unauthorized,

@@ -5,9 +5,8 @@
 //! through a [`Network`]. Relayed addresses need no sockets that the outside can see: each is a
 //! name for an allocation, and what clients send to it is passed on in memory.
 //!
-//! Strangers learn nothing and are of no use to anybody: they are remembered nowhere, and
-//! answered with more bytes than they sent only where authentication must begin
-//! ([`strangers`](self)), and seldom.
+//! Strangers learn nothing and are of no use to anybody: over UDP no more bytes ever go to an
+//! address than came from it, and no more is remembered of it than their difference, for seconds.
 
 mod allocation;
 mod counters;

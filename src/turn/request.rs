@@ -111,19 +111,35 @@ impl Server {
         }
     }
 
-    /// Tells where a request came from (RFC 8489, 7.3), if that is no more than was asked.
+    /// Tells where a request came from (RFC 8489, 7.3).
     fn binding(&mut self, question: &Question<'_>, net: &mut dyn Network) {
-        let Question {
-            client, request, ..
-        } = question;
+        let (client, like) = (question.client, question.request.bytes);
         let mut out = [0; MAX_ANSWER_LEN];
-        let mut answer = Writer::new(Method::Binding.code() | SUCCESS, request.bytes, &mut out);
+        let mut answer = Writer::new(Method::Binding.code() | SUCCESS, like, &mut out);
         answer.xor_address(XOR_MAPPED_ADDRESS, client.address);
         let len = answer.finish();
-        if client.stream.is_none() && len > request.bytes.len() {
-            return self.counters.refuse(Refused::Silenced);
+        if self.may_answer(question, len) {
+            net.to_client(client, [&out[..len], &[], &[]]);
         }
-        net.to_client(question.client, [&out[..len], &[], &[]]);
+    }
+
+    /// Whether somebody who has proven nothing may have an answer of so many bytes. On a stream they
+    /// are where they say.
+    fn may_answer(&mut self, question: &Question<'_>, len: usize) -> bool {
+        let Question {
+            client,
+            request,
+            now,
+            ..
+        } = question;
+        let may = client.stream.is_some() || {
+            let question = request.bytes.len();
+            self.strangers.ask(client.address, question, len, *now)
+        };
+        if !may {
+            self.counters.refuse(Refused::Silenced);
+        }
+        may
     }
 
     /// Finds out who sent a request (RFC 8489, 9.2.4, and RFC 8656, 5).
@@ -166,9 +182,7 @@ impl Server {
         })
     }
 
-    /// Answers whoever is not authenticated. Over UDP, where anybody can pretend to be anywhere,
-    /// an answer is never larger than its question; but for the one that authentication begins
-    /// with, and that only now and then.
+    /// Answers whoever is not authenticated.
     fn turn_away(&mut self, question: &Question<'_>, error: Error, net: &mut dyn Network) {
         let Question {
             client,
@@ -185,13 +199,8 @@ impl Server {
             answer.attribute(NONCE, &nonce);
         }
         let len = answer.finish();
-        let begins =
-            *method == Method::Allocate && request.transport.is_some() && !request.has_integrity();
-        let may_answer = client.stream.is_some()
-            || len <= request.bytes.len()
-            || begins && self.strangers.admit(client.address, *now);
-        if !may_answer {
-            return self.counters.refuse(Refused::Silenced);
+        if !self.may_answer(question, len) {
+            return;
         }
         // The first request of every client has no credential; that is no refusal.
         if request.has_integrity() {

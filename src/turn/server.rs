@@ -73,7 +73,7 @@ impl Server {
             limits,
             issuer,
             nonces: Nonces::new(&mut entropy),
-            strangers: Strangers::new(&mut entropy, epoch.instant),
+            strangers: Strangers::new(epoch.instant),
             epoch,
             entropy,
             counters: Counters::default(),

@@ -1,67 +1,75 @@
-//! How often strangers are answered with more bytes than they sent: seldom enough that this server
-//! is of no use against anybody whose address they pretend to have.
+//! What strangers are told over UDP: never more bytes than have come from where they seem to be.
+//!
+//! Anybody can pretend to be anywhere there, so an address has a credit (as in RFC 9000, 8.1): what
+//! came from it, less what was sent to it. An answer that it does not cover is not sent, and who
+//! asks again, as every client does (RFC 8489, 6.2.1), has more of it. Whoever aims this server at
+//! somebody else thus spends at least as much as arrives there.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ring::hmac;
+/// How long a credit is kept at least, and three times that at most. Browsers ask again within
+/// 250 ms, others within a second or two.
+const KEPT: Duration = Duration::from_secs(5);
 
-use crate::entropy::Entropy;
-use crate::hub::bucket::Bucket;
+/// Addresses of one half of the table, some 23 bytes each. With so many new ones within the time
+/// in which clients ask again, 200 000 a second, some of these are forgotten and stay unanswered.
+const HALF: usize = 50_000;
 
-/// Answers a second to one network: what a large office behind one address needs when everybody
-/// joins at once, and 6 KB/s for whoever it is aimed at.
-const PER_NETWORK: u32 = 100;
-
-/// Answers a second in all: some 6 Mbit/s.
-const IN_ALL: u32 = 10_000;
-
-/// Networks are told apart by this many buckets. Two may share one; nobody knows which.
-const BUCKETS: usize = 4096;
-
-/// Leading bits of an address that make a network: what one person may have.
-const V4_PREFIX: u32 = 24;
-const V6_PREFIX: u32 = 56;
-
-/// Decides who is answered. Does not print.
+/// Credits by address and port, in two halves: when the younger one is full or old enough, the
+/// older one is forgotten. No credit is none.
+#[derive(Debug)]
 pub(super) struct Strangers {
-    in_all: Bucket,
-    networks: Vec<Bucket>,
-    key: hmac::Key,
+    younger: Credits,
+    older: Credits,
+    turned_at: Instant,
 }
 
-impl std::fmt::Debug for Strangers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Strangers")
-    }
-}
+/// In bytes; more than 255, which no answer needs, are not saved up.
+type Credits = HashMap<(IpAddr, u16), u8>;
 
 impl Strangers {
-    pub(super) fn new(entropy: &mut Entropy, now: Instant) -> Self {
-        let mut key = [0; 32];
-        entropy.fill(&mut key);
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            in_all: Bucket::new(IN_ALL, IN_ALL, now),
-            networks: vec![Bucket::new(PER_NETWORK, 2 * PER_NETWORK, now); BUCKETS],
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            younger: Credits::new(),
+            older: Credits::new(),
+            turned_at: now,
         }
     }
 
-    /// Whether to answer this one. The network is asked first, so that one alone cannot use up
-    /// what is for all.
-    pub(super) fn admit(&mut self, from: SocketAddr, now: Instant) -> bool {
-        let index = self.index(from.ip());
-        self.networks[index].take(now) && self.in_all.take(now)
+    /// Takes note of a question of so many bytes; whether one of so many may be sent back, which is
+    /// paid for then.
+    pub(super) fn ask(
+        &mut self,
+        from: SocketAddr,
+        question: usize,
+        answer: usize,
+        now: Instant,
+    ) -> bool {
+        self.forget(now);
+        let from = (from.ip(), from.port());
+        let saved = self.younger.remove(&from);
+        let saved = saved.or_else(|| self.older.remove(&from)).unwrap_or(0);
+        let credit = usize::from(saved) + question;
+        let left = credit.checked_sub(answer);
+        let rest = u8::try_from(left.unwrap_or(credit)).unwrap_or(u8::MAX);
+        if rest > 0 {
+            self.younger.insert(from, rest);
+        }
+        left.is_some()
     }
 
-    fn index(&self, ip: IpAddr) -> usize {
-        let network = match ip.to_canonical() {
-            IpAddr::V4(ip) => u128::from(ip.to_bits() >> (32 - V4_PREFIX)),
-            IpAddr::V6(ip) => ip.to_bits() >> (128 - V6_PREFIX),
-        };
-        let tag = hmac::sign(&self.key, &network.to_be_bytes());
-        let first = &tag.as_ref()[..2];
-        usize::from(u16::from_be_bytes([first[0], first[1]])) % BUCKETS
+    fn forget(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.turned_at);
+        if age < KEPT && self.younger.len() < HALF {
+            return;
+        }
+        self.older = std::mem::take(&mut self.younger);
+        if age >= 2 * KEPT {
+            self.older.clear();
+        }
+        self.turned_at = now;
     }
 }
 
@@ -71,34 +79,56 @@ impl Strangers {
     reason = "any moment will do as the start of invented time"
 )]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    #[test]
-    fn one_network_is_answered_so_often_and_no_other_notices() {
-        let start = Instant::now();
-        let mut strangers = Strangers::new(&mut Entropy::from_seed(1), start);
-        let mut answered = |text: &str, at| {
-            let from = SocketAddr::new(text.parse().unwrap(), 1);
-            let times = (0..100_000).filter(|_| strangers.admit(from, start + at));
-            times.count()
-        };
-        let second = Duration::from_secs(1);
-        assert_eq!(answered("192.0.2.1", Duration::ZERO), 200);
-        assert_eq!(answered("192.0.2.254", Duration::ZERO), 0);
-        assert_eq!(answered("192.0.3.1", Duration::ZERO), 200);
-        assert_eq!(answered("2001:db8::1", Duration::ZERO), 200);
-        assert_eq!(answered("2001:db8:0:ff::1", Duration::ZERO), 0);
-        assert_eq!(answered("192.0.2.1", second), 100);
+    fn address(n: u32) -> SocketAddr {
+        SocketAddr::new(IpAddr::from(n.to_be_bytes()), 1)
     }
 
     #[test]
-    fn all_networks_together_are_answered_so_often() {
+    fn an_answer_is_paid_for_with_what_came_from_its_address() {
+        let now = Instant::now();
+        let mut strangers = Strangers::new(now);
+        let mut ask = |from: &str, question, answer| {
+            strangers.ask(from.parse().unwrap(), question, answer, now)
+        };
+        let first = "192.0.2.1:1";
+        assert!(!ask(first, 28, 48));
+        for other in ["192.0.2.1:2", "192.0.2.2:1", "[2001:db8::1]:1"] {
+            assert!(!ask(other, 28, 48));
+        }
+        assert!(ask(first, 28, 48));
+        // 8 are left.
+        assert!(!ask(first, 28, 48));
+        assert!(ask(first, 28, 64));
+        assert!(!ask(first, 28, 29));
+    }
+
+    #[test]
+    fn a_credit_is_forgotten_in_time_and_not_saved_up() {
         let start = Instant::now();
-        let mut strangers = Strangers::new(&mut Entropy::from_seed(1), start);
-        let from = |n: u32| SocketAddr::new(IpAddr::from((n << 8).to_be_bytes()), 1);
-        let answered = (0..100_000).filter(|n| strangers.admit(from(*n), start));
-        assert_eq!(answered.count(), IN_ALL as usize);
+        for (seconds, kept) in [(0, true), (9, true), (10, false), (1000, false)] {
+            let mut strangers = Strangers::new(start);
+            assert!(!strangers.ask(address(1), 28, 48, start));
+            let later = start + Duration::from_secs(seconds);
+            assert_eq!(strangers.ask(address(1), 28, 48, later), kept, "{seconds}");
+        }
+        let mut strangers = Strangers::new(start);
+        assert!(!strangers.ask(address(1), 1500, 1501, start));
+        assert!(!strangers.ask(address(1), 0, 256, start));
+        assert!(strangers.ask(address(1), 0, 255, start));
+    }
+
+    #[test]
+    fn of_too_many_the_ones_that_came_first_are_forgotten() {
+        let now = Instant::now();
+        let mut strangers = Strangers::new(now);
+        let half = HALF as u32;
+        for n in 0..3 * half {
+            assert!(!strangers.ask(address(n), 28, 48, now));
+            assert!(strangers.younger.len() <= HALF && strangers.older.len() <= HALF);
+        }
+        assert!(strangers.ask(address(2 * half), 28, 48, now));
+        assert!(!strangers.ask(address(half - 1), 28, 48, now));
     }
 }

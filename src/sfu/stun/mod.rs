@@ -17,8 +17,8 @@ use self::codec::{
 
 /// Bytes of the longest answer; `out` of the writing methods must have at least these.
 ///
-/// Answers are for requests that verified; and one with the user name, priority and role that
-/// RFC 8445, 7.1 demands is never shorter than its answer, so nothing is amplified.
+/// A shorter request is none, so that an answer never has more bytes: without the priority and the
+/// role that RFC 8445, 7.1 demands it could be shorter.
 pub const MAX_RESPONSE_LEN: usize = HEADER_LEN + 24 + INTEGRITY_LEN + FINGERPRINT_LEN;
 
 const BINDING_REQUEST: u16 = 0x0001;
@@ -54,7 +54,10 @@ impl<'a> BindingRequest<'a> {
     /// Reads a datagram; `None` if it is not a Binding request with USERNAME, MESSAGE-INTEGRITY
     /// and a correct FINGERPRINT.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
-        if u16_at(datagram, 0)? != BINDING_REQUEST || !is_message(datagram) {
+        if u16_at(datagram, 0)? != BINDING_REQUEST
+            || !is_message(datagram)
+            || datagram.len() < MAX_RESPONSE_LEN
+        {
             return None;
         }
         let fingerprint_at = datagram.len().checked_sub(FINGERPRINT_LEN)?;
@@ -325,6 +328,20 @@ mod tests {
             *b"\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43"
         );
         read(&out[..len]);
+    }
+
+    #[test]
+    fn a_request_that_would_be_shorter_than_its_answer_is_none() {
+        let head = &REQUEST[..HEADER_LEN];
+        let mut out = [0; 200];
+        for (padding, is_one) in [(4, false), (8, true)] {
+            let mut request = Writer::new(BINDING_REQUEST, head, &mut out);
+            request.attribute(USERNAME, b"evtj:h6vY");
+            request.attribute(0x8022, &[0; 8][..padding - 4]);
+            let len = sealed(request, PASSWORD);
+            assert_eq!(len, 68 + padding);
+            assert_eq!(BindingRequest::parse(&out[..len]).is_some(), is_one);
+        }
     }
 
     /// [`REQUEST`] with other attributes in front of its own, and a FINGERPRINT that fits; the

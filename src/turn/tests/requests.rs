@@ -7,6 +7,7 @@ fn an_allocation_is_granted_to_a_credential() {
     let mut world = World::new();
     let client = Client::udp("192.0.2.1:1000".parse().unwrap());
     let first = message(Method::Allocate.code(), 1, &[udp()], None);
+    assert!(world.asked(client, &first).is_none());
     let challenge = world.asked(client, &first).unwrap();
     assert_eq!(challenge.code(), 401);
     assert_eq!(challenge.get(REALM), Some(&b"turn"[..]));

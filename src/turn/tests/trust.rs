@@ -104,20 +104,59 @@ fn an_old_nonce_is_stale_and_the_new_one_comes_with_the_refusal() {
 }
 
 #[test]
-fn strangers_get_no_more_than_they_send_but_for_one_answer_that_is_rare() {
+fn a_stranger_is_challenged_as_soon_as_that_is_no_more_than_came_from_there() {
     let mut world = World::new();
     let client = Client::udp("192.0.2.1:1000".parse().unwrap());
-    let ana = world.peer(client, "ana");
-    let key = ana.key();
+    // What browsers begin with, and repeat.
+    let first = message(Method::Allocate.code(), 1, &[udp()], None);
+    assert_eq!(first.len(), 28);
+    assert!(world.asked(client, &first).is_none());
+    assert_eq!(world.refused(Refused::Silenced), 1);
+    let elsewhere = Client::udp("192.0.2.1:1001".parse().unwrap());
+    assert!(world.asked(elsewhere, &first).is_none());
+    assert_eq!(world.asked(client, &first).unwrap().0.len(), 48);
+    // Who is on a stream is where they say.
+    let stream = Client::stream("192.0.2.1:1001".parse().unwrap(), StreamId(1));
+    assert_eq!(world.asked(stream, &first).unwrap().code(), 401);
+}
+
+#[test]
+fn a_binding_request_is_answered_as_soon_as_that_is_no_more_than_came_from_there() {
+    let mut world = World::new();
+    let short = message(Method::Binding.code(), 1, &[], None);
+    let padded = message(Method::Binding.code(), 1, &[bytes(0x8022, &[0; 8])], None);
+    for (address, request, unanswered) in [
+        ("192.0.2.1:1", &short, 1),
+        ("[2001:db8::1]:1", &short, 2),
+        ("192.0.2.1:2", &padded, 0),
+    ] {
+        let client = Client::udp(address.parse().unwrap());
+        for _ in 0..unanswered {
+            assert!(world.asked(client, request).is_none());
+        }
+        let answer = world.asked(client, request).unwrap();
+        assert_eq!(answer.address(XOR_MAPPED_ADDRESS), Some(client.address));
+    }
+    let stream = Client::stream("192.0.2.1:1".parse().unwrap(), StreamId(1));
+    assert!(world.asked(stream, &short).is_some());
+}
+
+/// Everything that a stranger could say, in any order, as fast or slowly as they like.
+#[test]
+fn never_do_more_bytes_go_to_a_stranger_than_came_from_there() {
+    let mut world = World::new();
+    let ana = world.peer(Client::udp("192.0.2.1:1".parse().unwrap()), "ana");
     let name = || bytes(USERNAME, b"x");
-    let all = [
+    let mut all = vec![b"\x40\x00\x00\x04data".to_vec(), vec![0; 20], vec![]];
+    let code = |method: Method| method.code();
+    let requests = [
         Method::Binding,
         Method::Allocate,
         Method::Refresh,
         Method::CreatePermission,
         Method::ChannelBind,
     ];
-    for method in all {
+    for kind in requests.map(code).into_iter().chain([SEND, 0x101, 0x113]) {
         for attributes in [
             vec![],
             vec![udp(), lifetime(1)],
@@ -125,45 +164,39 @@ fn strangers_get_no_more_than_they_send_but_for_one_answer_that_is_rare() {
             vec![name(), bytes(REALM, b"turn"), bytes(NONCE, b"none")],
             vec![name(), bytes(REALM, b"turn"), bytes(NONCE, &ana.nonce)],
             vec![bytes(0x7ffe, b""), peer(MEDIA), channel(0x4000)],
+            vec![peer(MEDIA), bytes(DATA, &[0; 200])],
         ] {
-            for key in [None, Some(&key)] {
-                let request = message(method.code(), 1, &attributes, key);
-                let begins = method == Method::Allocate && attributes.len() == 2;
-                if let Some(answer) = world.asked(client, &request)
-                    && !(begins && key.is_none())
-                {
-                    assert!(answer.0.len() <= request.len(), "{method:?}");
-                }
+            for key in [None, Some(&ana.key())] {
+                all.push(message(kind, 1, &attributes, key));
             }
         }
     }
-    // What browsers begin with, and what they are told.
-    let first = message(Method::Allocate.code(), 1, &[udp()], None);
-    assert_eq!(first.len(), 28);
-    assert_eq!(world.asked(client, &first).unwrap().0.len(), 48);
-    let answered = (0..1000).filter(|_| world.asked(client, &first).is_some());
-    assert!(answered.count() < 200);
-    // One that knows its nonce does not depend on that.
-    assert_eq!(code(&mut world, &ana, Method::Allocate, vec![udp()]), 0);
-    // Nor does a stream, whose client is where it says.
-    let stream = Client::stream("192.0.2.1:1001".parse().unwrap(), StreamId(1));
-    assert_eq!(world.asked(stream, &first).unwrap().code(), 401);
-}
-
-#[test]
-fn a_binding_request_is_answered_where_that_amplifies_nothing() {
-    let mut world = World::new();
-    let address = "192.0.2.1:1000".parse().unwrap();
-    let short = message(Method::Binding.code(), 1, &[], None);
-    assert!(world.asked(Client::udp(address), &short).is_none());
-    let padded = message(Method::Binding.code(), 1, &[bytes(0x8022, &[0; 8])], None);
-    for (client, request) in [
-        (Client::udp(address), padded),
-        (Client::stream(address, StreamId(1)), short),
-    ] {
-        let answer = world.asked(client, &request).unwrap();
-        assert_eq!(answer.address(XOR_MAPPED_ADDRESS), Some(address));
+    let strangers = [
+        "192.0.2.2:1",
+        "192.0.2.2:2",
+        "198.51.100.1:1",
+        "[2001:db8::1]:1",
+    ];
+    let strangers = strangers.map(|text| Client::udp(text.parse().unwrap()));
+    let (mut came, mut went) = ([0; 4], [0; 4]);
+    let mut random = Entropy::from_seed(4);
+    for _ in 0..50_000 {
+        let who = random.below(4) as usize;
+        let question = &all[random.below(all.len() as u32) as usize];
+        came[who] += question.len();
+        if let Some(answer) = world.asked(strangers[who], question) {
+            went[who] += answer.0.len();
+        }
+        assert!(went[who] <= came[who]);
+        if random.below(100) == 0 {
+            world.pass(random.below(10).into());
+        }
     }
+    assert!(went.into_iter().all(|bytes| bytes > 100_000), "{went:?}");
+    // Who is authentic does not depend on any of that.
+    assert!(world.net.to_media.is_empty());
+    let answer = world.ask(&ana, Method::Allocate, vec![udp()]);
+    assert_eq!(answer.code(), 0);
 }
 
 #[test]
