@@ -3,12 +3,18 @@
 
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Duration;
 
-use super::process::{Process, eventually, free_port, is_installed};
+use tokio::time::{sleep, timeout};
+
+use super::process::{Process, eventually, find, free_port, is_installed};
 use super::support::Site;
 use super::{get, joined};
 
 const GUIDE: &str = include_str!("../../docs/OPERATING.md");
+
+/// How long it may take until a proxy passes anything on: far more than it needs.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running proxy; ends with the test.
 struct Proxy(Child);
@@ -41,7 +47,7 @@ fn without_tls(code: &str) -> String {
 async fn check(
     program: &str,
     write: impl Fn(&Path, u16, &str) -> String,
-    arguments: impl Fn(&Path) -> Vec<String>,
+    arguments: impl Fn(&Path, u16) -> Vec<String>,
 ) {
     let process = Process::start();
     let dir = tempfile::tempdir().unwrap();
@@ -50,10 +56,8 @@ async fn check(
     let file = dir.path().join("settings");
     std::fs::write(&file, settings).unwrap();
     let log = std::fs::File::create(dir.path().join("log")).unwrap();
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let child = Command::new(program)
-        .env("PATH", path)
-        .args(arguments(&file))
+    let child = Command::new(find(program).unwrap())
+        .args(arguments(&file, port))
         .env("HOME", dir.path())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
@@ -65,7 +69,18 @@ async fn check(
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     });
     let url = format!("http://127.0.0.1:{port}");
-    assert_eq!(get(&format!("{url}/healthz")).await, (200, "ok\n".into()));
+    let answer = async {
+        loop {
+            let answer = get(&format!("{url}/healthz")).await;
+            // Traefik listens before it has read its file.
+            if answer.0 != 404 {
+                return answer;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let answer = timeout(PATIENCE, answer).await;
+    assert_eq!(answer.unwrap(), (200, "ok\n".into()), "{}", log());
     let text = |field: &str| process.ready[field].as_str().unwrap();
     let site = Site::new(&url, text("api_key"), text("api_secret"));
     let _ana = joined(&site, "room").await;
@@ -90,7 +105,7 @@ async fn nginx_passes_everything_on() {
             at("pid")
         )
     };
-    check("nginx", write, |file| {
+    check("nginx", write, |file, _| {
         vec!["-c".into(), file.display().to_string()]
     })
     .await;
@@ -109,7 +124,7 @@ async fn caddy_passes_everything_on() {
             code.replace("127.0.0.1:8080", server)
         )
     };
-    let arguments = |file: &Path| {
+    let arguments = |file: &Path, _| {
         let file = file.display().to_string();
         ["run", "--adapter", "caddyfile", "--config", &file]
             .map(String::from)
@@ -131,8 +146,37 @@ async fn haproxy_passes_everything_on() {
         let code = code.replace("X-Forwarded-Proto https", "X-Forwarded-Proto http");
         code.replace("127.0.0.1:8080", server)
     };
-    check("haproxy", write, |file| {
+    check("haproxy", write, |file, _| {
         vec!["-db".into(), "-f".into(), file.display().to_string()]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn traefik_passes_everything_on() {
+    if !is_installed("traefik") {
+        return;
+    }
+    let write = |dir: &Path, _: u16, server: &str| {
+        let tls = "      tls:\n        certResolver: letsencrypt\n";
+        let code = example("Traefik, in a file");
+        assert!(code.contains(tls));
+        let code = code.replace(tls, "");
+        let code = code.replace("video.example.com", "127.0.0.1");
+        // It tells the form of a file by its name.
+        std::fs::write(
+            dir.join("parlor.yml"),
+            code.replace("127.0.0.1:8080", server),
+        )
+        .unwrap();
+        String::new()
+    };
+    check("traefik", write, |file, port| {
+        let file = file.with_file_name("parlor.yml");
+        vec![
+            format!("--providers.file.filename={}", file.display()),
+            format!("--entryPoints.https.address=127.0.0.1:{port}"),
+        ]
     })
     .await;
 }

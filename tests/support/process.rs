@@ -1,7 +1,7 @@
 //! The real binary on ports that the kernel picks.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -133,16 +133,22 @@ pub(crate) fn try_parlor(server: &Process, words: &[&str]) -> Result<String, Str
 #[allow(dead_code, reason = "not every test needs it")]
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should see it")]
 pub(crate) fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Debian has servers where only root looks.
-    let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    let found = places
-        .map(|place| place.join(program))
-        .any(|file| file.is_file());
+    let found = find(program).is_some();
     if !found {
         eprintln!("SKIPPED: {program} is not installed");
     }
     found
+}
+
+/// Where a program is, if it is anywhere.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian has servers where only root looks, and `tests/run` what Debian does not have.
+    let others = ["/usr/sbin", "target/tools/bin"].map(PathBuf::from);
+    let mut files = std::env::split_paths(&path)
+        .chain(others)
+        .map(|place| place.join(program));
+    files.find(|file| file.is_file())
 }
 
 /// A port that was free a moment ago, for programs that do not tell which one they were given.
