@@ -217,8 +217,8 @@ mod tests {
     fn a_long_message_leaves_in_parts_and_a_short_one_as_it_is() {
         check(0, &[0]);
         check(9, &[9]);
-        check(2048, &[2048]);
-        check(2049, &[2048, 1]);
-        check(6144, &[2048; 3]);
+        check(1024, &[1024]);
+        check(1025, &[1024, 1]);
+        check(3072, &[1024; 3]);
     }
 }

@@ -15,11 +15,11 @@ use crate::hub::effect::SocketOpen;
 
 /// Bytes that each websocket keeps for what comes in: most frames are shorter, and ten thousand
 /// idle clients must not cost a gigabyte. It grows with longer ones.
-const READ_BUFFER_LEN: usize = 2 * 1024;
+const READ_BUFFER_LEN: usize = 1024;
 
 /// Bytes that are put together before they are written. The buffer keeps the length that it ever
 /// had, so longer messages go through it in parts of as much.
-const WRITE_BUFFER_LEN: usize = 2 * 1024;
+const WRITE_BUFFER_LEN: usize = 1024;
 
 /// Accepts websockets for the hub, and knows when all of them have ended.
 #[derive(Debug, Clone)]
