@@ -131,6 +131,8 @@ struct Waiting {
 impl Waiting {
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
+        // A task keeps its memory for as long as it is in here.
+        while self.order.pop_front_if(|task| task.is_finished()).is_some() {}
         if self.order.len() >= 2 * MAX_WAITING {
             self.order.retain(|task| !task.is_finished());
         }
