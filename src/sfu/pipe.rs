@@ -227,7 +227,9 @@ impl Publication {
         {
             track.streams[index].frames.learn(descriptor);
         }
-        track.streams[index].cache.insert(packet.sequence, bytes);
+        track.streams[index]
+            .cache
+            .insert(packet.sequence, bytes, at.now);
         self.pending.push(Pending {
             slot,
             start: 0,

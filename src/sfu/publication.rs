@@ -454,7 +454,8 @@ fn receive(
     // Padding is cut off, so the copy must not claim any.
     bytes[0] &= !0x20;
     let stream = &mut track.streams[index];
-    stream.cache.insert(sequence, &bytes[..header.payload.end]);
+    let whole = &bytes[..header.payload.end];
+    stream.cache.insert(sequence, whole, at.now);
     Ok(Some((start, packet)))
 }
 
