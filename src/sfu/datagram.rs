@@ -1,6 +1,8 @@
 //! Batches of datagrams on their way in and out. Plain memory: the sockets are in `net::udp`,
 //! the tests bring their own network.
 
+use std::ops::Range;
+
 use super::MediaKind;
 use super::path::Path;
 
@@ -17,7 +19,8 @@ const MAX_MESSAGE_LEN: usize = 65_000;
 #[derive(Debug)]
 pub struct ReceiveSlab {
     bytes: Vec<u8>,
-    entries: Vec<(usize, Path)>,
+    /// Where each datagram is, and where it came from.
+    entries: Vec<(Range<usize>, Path)>,
     slots: usize,
 }
 
@@ -31,14 +34,28 @@ impl ReceiveSlab {
         }
     }
 
+    /// One for up to `slots` datagrams that are copied in, none received: it takes no more memory
+    /// than they ever did.
+    pub fn packed(slots: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            entries: Vec::new(),
+            slots,
+        }
+    }
+
     /// Copies a datagram in; drops it if the slab is full or it is longer than a slot.
     pub fn push(&mut self, datagram: &[u8], from: impl Into<Path>) {
         if self.is_full() || datagram.len() > SLOT_LEN {
             return;
         }
-        let start = self.entries.len() * SLOT_LEN;
-        self.bytes[start..start + datagram.len()].copy_from_slice(datagram);
-        self.entries.push((datagram.len(), from.into()));
+        let start = self.entries.last().map_or(0, |(place, _)| place.end);
+        let place = start..start + datagram.len();
+        if self.bytes.len() < place.end {
+            self.bytes.resize(place.end, 0);
+        }
+        self.bytes[place.clone()].copy_from_slice(datagram);
+        self.entries.push((place, from.into()));
     }
 
     /// All slots, for a receive call to write into; announce what it wrote with [`Self::filled`].
@@ -49,7 +66,8 @@ impl ReceiveSlab {
     /// Declares that the next slot holds a datagram of `len` bytes.
     pub fn filled(&mut self, len: usize, from: Path) {
         debug_assert!(self.entries.len() < self.slots && len <= SLOT_LEN);
-        self.entries.push((len, from));
+        let start = self.entries.len() * SLOT_LEN;
+        self.entries.push((start..start + len, from));
     }
 
     /// Forgets all datagrams.
@@ -74,15 +92,13 @@ impl ReceiveSlab {
 
     /// Datagram `index`, to be decrypted in place.
     pub fn datagram_mut(&mut self, index: usize) -> (&mut [u8], Path) {
-        let (len, from) = self.entries[index];
-        let start = index * SLOT_LEN;
-        (&mut self.bytes[start..start + len], from)
+        let (place, from) = self.entries[index].clone();
+        (&mut self.bytes[place], from)
     }
 
     /// Datagram `index`.
     pub fn datagram(&self, index: usize) -> &[u8] {
-        let start = index * SLOT_LEN;
-        &self.bytes[start..start + self.entries[index].0]
+        &self.bytes[self.entries[index].0.clone()]
     }
 }
 
@@ -245,6 +261,24 @@ mod tests {
     fn commit(slab: &mut SendSlab, len: usize, port: u16) {
         slab.spare_mut()[..len].fill(len as u8);
         slab.commit(len, std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+
+    #[test]
+    fn what_is_copied_into_a_packed_slab_takes_no_more_than_its_length() {
+        let mut slab = ReceiveSlab::packed(3);
+        for _ in 0..2 {
+            for len in [5, 0, 70, 9] {
+                slab.push(
+                    &vec![len as u8; len],
+                    std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
+                );
+            }
+            assert!(slab.is_full());
+            assert_eq!(slab.datagram(0), [5; 5]);
+            assert_eq!(slab.datagram_mut(2).0, [70; 70]);
+            assert_eq!((slab.datagram(1).len(), slab.bytes.len()), (0, 75));
+            slab.clear();
+        }
     }
 
     #[test]

@@ -88,8 +88,8 @@ impl Parcel {
     fn new(from: WorkerId) -> Self {
         Self {
             from,
-            slab: ReceiveSlab::new(SLOTS),
-            items: Vec::with_capacity(SLOTS),
+            slab: ReceiveSlab::packed(SLOTS),
+            items: Vec::new(),
         }
     }
 
