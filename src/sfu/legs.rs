@@ -156,7 +156,7 @@ impl Legs {
             leg: self.open(leg, transport, entropy, now),
             by_ssrc: FxHashMap::default(),
         };
-        self.receivers.entry(client).or_default().shared = Some(shared);
+        self.receivers.entry(client).or_default().shared = Some(Box::new(shared));
     }
 
     /// Makes a subscription's SSRCs known on a shared leg.

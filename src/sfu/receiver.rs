@@ -19,7 +19,8 @@ const SETTLE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
     pub(super) subscriptions: Vec<SubscriptionId>,
-    pub(super) shared: Option<SharedLeg>,
+    /// Apart, as few have one.
+    pub(super) shared: Option<Box<SharedLeg>>,
     pub(super) estimator: Estimator,
     pub(super) armed: Armed,
     /// Whether it is among those that are to be settled.

@@ -69,6 +69,8 @@ pub(super) fn plan(
             }
         }
     }
+    // It stays for as long as the leg, and sections are large.
+    planned.shrink_to_fit();
     planned
 }
 
