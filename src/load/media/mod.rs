@@ -7,6 +7,7 @@ pub mod call;
 mod dtls;
 mod leg;
 mod member;
+mod report;
 mod sdp;
 mod thread;
 mod totals;
@@ -20,11 +21,11 @@ use tokio::time::sleep;
 
 use self::leg::Video;
 use self::member::{Member, Part};
+use self::report::{Report, heading};
 use self::thread::MediaThread;
 use super::client::{Client, Ticket};
 use super::histogram::Histogram;
 use super::progress::Progress;
-use super::report::Quantiles;
 use super::target::{Target, TargetArgs};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -107,35 +108,6 @@ pub struct MediaLoad {
     table: bool,
 }
 
-/// One run, or one step of a ramp, as one JSON line.
-#[derive(Debug, Serialize)]
-struct Report {
-    shape: Shape,
-    size: u32,
-    publishers: usize,
-    subscriptions: usize,
-    srtp: Srtp,
-    bitrate_kbps: u32,
-    packets_per_frame: usize,
-    /// From the request for a leg to the end of its handshake.
-    join_ms: Quantiles,
-    sent: u64,
-    received: u64,
-    forwarded_per_second: u64,
-    /// Share lost, from 0 to 1, by sequence numbers.
-    loss: f64,
-    /// Sampled packets that did not decrypt.
-    damaged: u64,
-    /// From publisher to subscriber, on one clock.
-    delay_ms: Quantiles,
-    /// Processor time of the server for one packet to one subscriber, in microseconds.
-    cpu_us_per_packet: Option<f64>,
-    /// Processors that the server kept busy.
-    cpu_load: Option<f64>,
-    /// Server memory by which a subscription made the server grow, in bytes.
-    memory_per_subscription: Option<u64>,
-}
-
 /// A run: the server, the members and the thread that carries their media.
 struct Run {
     load: MediaLoad,
@@ -147,6 +119,8 @@ struct Run {
     /// Members so far.
     seated: usize,
     memory_before: Option<u64>,
+    /// Subscriptions and memory at the last step.
+    last: Option<(usize, u64)>,
     progress: Progress,
     clock: Clock,
     entropy: Entropy,
@@ -168,7 +142,7 @@ pub async fn run(
     for step in 1.. {
         let report = run.step().await?;
         let line = if run.load.table {
-            row(&report)
+            report.row()
         } else {
             serde_json::to_string(&report)?
         };
@@ -193,6 +167,7 @@ impl Run {
         let thread = MediaThread::start(certificate.clone(), profile, load.video(), clock)?;
         Ok(Self {
             memory_before: target.memory(),
+            last: None,
             load,
             target,
             thread,
@@ -210,7 +185,13 @@ impl Run {
     async fn step(&mut self) -> Result<Report> {
         let (publishers, subscriptions) = self.load.legs();
         let joined = self.fill(publishers + subscriptions).await?;
-        let grown = self.target.memory().zip(self.memory_before);
+        let memory = self.target.memory();
+        let by =
+            |(now, then): (u64, u64), count: usize| now.saturating_sub(then) / count.max(1) as u64;
+        let grown = memory.zip(self.memory_before);
+        let (before, further) = self.last.unzip();
+        let further = memory.zip(further);
+        self.last = memory.map(|memory| (subscriptions, memory));
         let (cpu_before, begun) = (self.target.cpu_time(), self.clock.now());
         self.progress.pass(self.load.seconds).await;
         let totals = self.thread.handle().take().await?;
@@ -240,8 +221,9 @@ impl Run {
             delay_ms: (&totals.delay).into(),
             cpu_us_per_packet: cpu.map(|s| round(s * 1e6 / totals.received.max(1) as f64, 100.0)),
             cpu_load: cpu.map(|s| round(s / seconds, 100.0)),
-            memory_per_subscription: grown
-                .map(|(now, then)| now.saturating_sub(then) / subscriptions.max(1) as u64),
+            memory_per_subscription: grown.map(|grown| by(grown, subscriptions)),
+            memory_per_further_subscription: further
+                .map(|grown| by(grown, subscriptions.saturating_sub(before.unwrap_or(0)))),
         })
     }
 
@@ -358,41 +340,4 @@ impl MediaLoad {
                 .collect(),
         }
     }
-}
-
-fn heading() -> String {
-    format!(
-        "{:>8} {:>6} {:>6} {:>9} {:>8} {:>23} {:>23} {:>8} {:>6} {:>9}",
-        "size",
-        "pubs",
-        "subs",
-        "packets/s",
-        "loss",
-        "join p50/p95/p99 ms",
-        "delay p50/p95/p99 ms",
-        "us/pkt",
-        "cpus",
-        "kB/sub",
-    )
-}
-
-fn row(report: &Report) -> String {
-    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    format!(
-        "{:>8} {:>6} {:>6} {:>9} {:>7.3}% {:>23} {:>23} {:>8} {:>6} {:>9}",
-        report.size,
-        report.publishers,
-        report.subscriptions,
-        report.forwarded_per_second,
-        report.loss * 100.0,
-        report.join_ms.row(),
-        report.delay_ms.row(),
-        or_dash(report.cpu_us_per_packet.map(|us| format!("{us:.2}"))),
-        or_dash(report.cpu_load.map(|load| format!("{load:.2}"))),
-        or_dash(
-            report
-                .memory_per_subscription
-                .map(|bytes| format!("{:.1}", bytes as f64 / 1e3))
-        ),
-    )
 }
