@@ -161,8 +161,19 @@ impl Legs {
             return;
         };
         let seen = open.downlink.feedback(feedback, at.now);
-        if let Some(receiver) = self.receiver_mut(leg) {
-            receiver.estimator.feedback(&seen, at.now);
+        let rtt = open.downlink.rtt();
+        let Some(receiver) = self.receiver_mut(leg) else {
+            return;
+        };
+        receiver.estimator.feedback(&seen, at.now);
+        if receiver.estimator.drains()
+            && let Some(client) = self.client(leg)
+        {
+            let under_way = self.send_legs(client).map(|leg| leg.downlink.under_way());
+            let under_way = under_way.sum();
+            if let Some(receiver) = self.receivers.get_mut(&client) {
+                receiver.estimator.drain(under_way, rtt, at.now);
+            }
         }
     }
 

@@ -67,6 +67,13 @@ impl History {
         self.slots.fill(Slot::default());
     }
 
+    /// Bytes that left after this time and were not told of.
+    pub(super) fn after(&self, at_us: u64) -> u64 {
+        let sent = self.slots.iter().filter_map(|slot| slot.get());
+        let after = sent.filter(|sent| sent.at_us > at_us);
+        after.map(|sent| u64::from(sent.len)).sum()
+    }
+
     fn place(&self, number: u16) -> usize {
         usize::from(number) % self.slots.len()
     }
@@ -115,7 +122,10 @@ mod tests {
         assert_eq!(history.take(65_535), None);
         assert_eq!(history.take(0), Some(sent(1)));
         history.push(1, sent(2));
+        history.push(2, sent(3));
+        assert_eq!((history.after(500), history.after(1_000)), (2 + 3, 3));
         history.clear();
+        assert_eq!(history.after(0), 0);
         assert_eq!(history.take(1), None);
     }
 

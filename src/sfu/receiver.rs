@@ -26,8 +26,9 @@ pub(super) struct Receiver {
     /// Whether it is among those that are to be settled.
     unsettled: bool,
     settled_at: Option<Instant>,
-    /// The limit that was shared.
+    /// The limit that was shared, and whether video was held back.
     settled_for: Option<u64>,
+    held: bool,
 }
 
 /// The leg of those of a client's subscriptions that have none of their own.
@@ -51,7 +52,9 @@ impl Receiver {
         let limit = self.estimator.limit();
         let pause = if limit.is_some() { SETTLE.0 } else { SETTLE.1 };
         let long_ago = |at: Instant| now.saturating_duration_since(at) >= pause;
-        limit != self.settled_for || self.settled_at.is_none_or(long_ago)
+        limit != self.settled_for
+            || self.estimator.drains() != self.held
+            || self.settled_at.is_none_or(long_ago)
     }
 }
 
@@ -102,8 +105,11 @@ impl Legs {
             }
         };
         receiver.estimator.want(missing, now);
+        let holds = receiver.estimator.drains();
+        receiver.held = holds;
         for demand in demands.iter() {
             if let Some(subscription) = self.subscriptions.get_mut(&demand.subscription) {
+                subscription.hold(holds);
                 subscription.take(demand, now);
             }
         }

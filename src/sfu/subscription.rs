@@ -53,6 +53,8 @@ pub(super) struct Subscription {
     screen: bool,
     given: Given,
     fallback: AudioFallback,
+    /// Whether video waits until a queue has gone away.
+    held: bool,
     /// What is to be told of it.
     pub(super) news: Option<Fallback>,
     sound: Sound,
@@ -95,6 +97,7 @@ impl Subscription {
             screen: config.screen,
             given: Given::default(),
             fallback: AudioFallback::default(),
+            held: false,
             news: None,
             sound: Sound::default(),
         };
@@ -132,12 +135,19 @@ impl Subscription {
 
     /// Begins and ends sending as wanted and possible.
     fn apply(&mut self) {
-        let video = self.wanted.video && !self.fallback.holds();
+        let video = self.wanted.video && !self.held && !self.fallback.holds();
         for track in &mut self.tracks {
             track.selector.want(match track.config.kind {
                 MediaKind::Audio => self.wanted.audio,
                 MediaKind::Video => video,
             });
+        }
+    }
+
+    /// Holds video back while its client's network is to do nothing but drain, or lets it go on.
+    pub(super) fn hold(&mut self, held: bool) {
+        if std::mem::replace(&mut self.held, held) != held {
+            self.apply();
         }
     }
 

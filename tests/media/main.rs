@@ -6,10 +6,12 @@
 mod allocations;
 mod call;
 mod crowd;
+mod cut;
 mod downlink;
 mod forward;
 mod hostile;
 mod ice;
+mod line;
 mod peer;
 mod pipe;
 mod rekey;
