@@ -151,14 +151,22 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => {
                 let config = self.settings.load(serve.dev)?;
-                let log = telemetry::init(&config.log);
-                runtime()?.block_on(async {
+                let runtime = runtime()?;
+                let (log, traces) = {
+                    let _entered = runtime.enter();
+                    telemetry::init(&config.log, config.traces.as_ref())?
+                };
+                let ended = runtime.block_on(async {
                     let app = App::start(config.clone(), log.clone()).await?;
                     tokio::select! {
                         ended = app.serve(serve.ready_file.as_deref()) => ended,
                         failed = reload::follow(&self.settings, config, &log) => failed,
                     }
-                })
+                });
+                if let Some(traces) = traces {
+                    traces.finish();
+                }
+                ended
             }
             Command::CheckConfig { dev } => {
                 print(&Config::show(&self.settings.sources(dev))?);

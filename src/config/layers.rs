@@ -141,6 +141,7 @@ impl Layers {
         let value = match slot {
             Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
             Value::Integer(_) => text.parse().ok().map(Value::Integer),
+            Value::Float(_) => text.parse().ok().map(Value::Float),
             Value::Array(_) => Some(Value::Array(split(text))),
             _ => Some(Value::String(text.into())),
         };

@@ -7,6 +7,7 @@ mod acme;
 pub mod http;
 pub mod layers;
 pub mod limits;
+pub mod telemetry;
 pub mod turn;
 pub mod values;
 pub mod webhooks;
@@ -28,6 +29,7 @@ pub use acme::AcmeConfig;
 pub use http::HttpConfig;
 pub use layers::Sources;
 pub use limits::Limits;
+pub use telemetry::TracesConfig;
 pub use turn::TurnConfig;
 pub use webhooks::WebhookConfig;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub limits: Limits,
     /// What back ends are told, and where they may be.
     pub webhooks: WebhookConfig,
+    /// Where traces are sent, if anywhere.
+    pub traces: Option<TracesConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -241,7 +245,12 @@ impl Config {
         Self::load(sources)?;
         let (mut layers, _) = Layers::read(sources);
         layers.rewrite("database.url", values::redact_url);
-        for key in ["turn.secret", "ice.credential", "ice.secret"] {
+        for key in [
+            "turn.secret",
+            "ice.credential",
+            "ice.secret",
+            "telemetry.otlp_headers",
+        ] {
             layers.rewrite(key, values::redact);
         }
         Ok(layers.to_string())
@@ -266,6 +275,7 @@ impl Config {
             limits.hub.video_codecs.clone_from(&media.video_codecs);
         }
         let webhooks = WebhookConfig::read(reader);
+        let traces = TracesConfig::read(reader);
         let log = LogConfig::read(reader);
         let config = Self {
             dev,
@@ -280,6 +290,7 @@ impl Config {
             auth: auth?,
             limits: limits?,
             webhooks: webhooks?,
+            traces: traces?,
             log: log?,
         };
         let over_tcp = config.media.tcp_listen.is_some() || !config.is_behind_proxy();

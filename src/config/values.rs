@@ -190,6 +190,16 @@ impl Reader {
         }
     }
 
+    /// A part of a whole, from 0 to 1.
+    pub fn ratio(&mut self, key: &str, example: &'static str) -> Option<f64> {
+        let ratio = self.layers.get(key).as_float();
+        let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
+        if ratio.is_none() {
+            self.problem(key, "must be from 0.0 to 1.0", Some(example));
+        }
+        ratio
+    }
+
     /// What a key's text stands for.
     pub fn parsed<T: FromStr>(&mut self, key: &str, example: &'static str) -> Option<T>
     where

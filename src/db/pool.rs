@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::any::{Any, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::{AnyPool, Describe, Either, Error, Execute, Executor, SqlStr, Transaction};
+use tracing::{Span, trace_span};
 
 use crate::clock::Clock;
 use crate::telemetry::histogram::Histogram;
@@ -30,6 +31,7 @@ pub(super) struct Times {
 struct Running {
     times: Times,
     began: Instant,
+    _traced: Span,
 }
 
 impl Pool {
@@ -75,6 +77,7 @@ impl Times {
         Running {
             times: self.clone(),
             began: self.clock.now(),
+            _traced: trace_span!("database", otel.kind = "client"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who may join: looks the session and its project up and verifies the client's token.
 
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, trace_span, warn};
 
 use crate::clock::Clock;
 use crate::db::{Db, DbError};
@@ -24,6 +24,11 @@ impl Admissions {
 
     /// Whether the bearer of `token` may join, and as what.
     pub async fn admit(&self, session: &SessionId, token: &str) -> Result<Admission, Denial> {
+        let span = trace_span!("join", session.id = %session);
+        self.decide(session, token).instrument(span).await
+    }
+
+    async fn decide(&self, session: &SessionId, token: &str) -> Result<Admission, Denial> {
         let session = found(self.db.sessions().find_any(session).await)?;
         let project = found(self.db.projects().find(session.project).await)?;
         let now_unix_s = self.clock.unix_ms() / 1000;

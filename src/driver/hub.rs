@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace_span, warn};
 
 use super::admission::Admissions;
 use super::outbox::{Outbox, OutboxError, OutboxReader, outbox};
@@ -112,6 +112,7 @@ impl HubHandle {
     /// Asks for something in a session, which must exist; waits while the hub's mailbox is full.
     /// When this returns, the clients concerned have not necessarily been told yet.
     pub async fn call(&self, session: &SessionId, call: Call) -> Result<Answer, CallFailure> {
+        let _traced = trace_span!("hub", session.id = %session);
         let (reply, answer) = oneshot::channel();
         let session = session.clone();
         let input = Input::Call {

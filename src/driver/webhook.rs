@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::field::Empty;
+use tracing::{debug, trace_span, warn};
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -361,7 +362,18 @@ impl Sender {
             Ok(Claim::Empty) => return Outcome::Empty,
             Err(error) => return postponed(&error),
         };
+        let traced = trace_span!(
+            "webhook",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            webhook.id = %due.id,
+            project.id = %attempt.lane.project,
+        );
         let sent = self.send(&attempt.lane, &due).await;
+        if sent.is_err() {
+            traced.record("otel.status_code", "ERROR");
+        }
+        drop(traced);
         let now = self.clock.unix_ms();
         let (stored, outcome) = match sent {
             Ok(()) => {

@@ -3,6 +3,8 @@
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use serde::Deserialize;
+use tracing::Span;
+use tracing::field::display;
 
 use super::error::ApiError;
 use super::openapi::operation::{Credentials as Signed, Operation, Takes};
@@ -66,7 +68,10 @@ where
         match segment(parts, PATH_KEY).await {
             Some(key) if key != project.id.to_string() => Err(OTHER_PROJECT),
             _ if !policy.rates.take(project.id, clock.now()) => Err(ApiError::TooManyRequests),
-            _ => Ok(Self(project)),
+            _ => {
+                Span::current().record("project.id", display(project.id));
+                Ok(Self(project))
+            }
         }
     }
 }

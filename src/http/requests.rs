@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::field::{Empty, display};
-use tracing::{Level, Span, enabled};
+use tracing::{Instrument, Level, Span, enabled, trace_span};
 
 use super::forwarded::Client;
 use crate::clock::Clock;
 use crate::telemetry::histogram::Histogram;
+use crate::telemetry::traces::Cause;
 
 /// Most combinations of method, route and status that are counted apart: method names are the
 /// caller's choice. What is new after that is not counted by route.
@@ -53,14 +54,19 @@ impl Requests {
     }
 }
 
-/// The layer that counts.
+/// The layer that counts, and traces.
 pub async fn count(State(requests): State<Requests>, request: Request, next: Next) -> Response {
     let began = requests.clock.now();
     let method = request.method().to_string();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
+    let span = traced(&request, route.as_ref().map(MatchedPath::as_str));
+    let response = next.run(request).instrument(span.clone()).await;
     let took = requests.clock.now() - began;
     let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
     let route = match &route {
         _ if upgraded => "websocket",
@@ -79,6 +85,35 @@ pub async fn count(State(requests): State<Requests>, request: Request, next: Nex
         *answered.by_kind.entry(kind).or_default() += 1;
     }
     response
+}
+
+/// The trace of one HTTP request, a part of its caller's if there is one; named as OpenTelemetry
+/// says. Nothing in it is as long as the caller likes.
+fn traced(request: &Request, route: Option<&str>) -> Span {
+    let method = match request.method() {
+        known @ (&Method::GET
+        | &Method::POST
+        | &Method::PUT
+        | &Method::PATCH
+        | &Method::DELETE
+        | &Method::HEAD
+        | &Method::OPTIONS) => known.as_str(),
+        _ => "_OTHER",
+    };
+    let span = trace_span!(
+        "http",
+        otel.kind = "server",
+        otel.name = format!("{method} {}", route.unwrap_or_default()).trim_end(),
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        project.id = Empty,
+    );
+    if !span.is_disabled() {
+        Cause::remote(request.headers()).lead_to(&span);
+    }
+    span
 }
 
 /// The context of one HTTP request. The path is logged without the query, and by whoever logs

@@ -1,20 +1,24 @@
 //! The log: who writes it, and the spans that give its lines their context. What is counted is
-//! written by [`text`].
+//! written by [`text`], and where the settings say so, [`traces`] tells a collector of spans.
 
 pub mod histogram;
 pub mod process;
 pub mod text;
+#[cfg_attr(feature = "otel", path = "otlp.rs")]
+#[cfg_attr(not(feature = "otel"), path = "untraced.rs")]
+pub mod traces;
 
 use std::io;
 
 use tracing::Span;
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
-use crate::config::{LogConfig, LogFormat};
+use self::traces::Traces;
+use crate::config::{LogConfig, LogFormat, TracesConfig};
 use crate::model::id::{ConnectionId, ProjectId, SessionId};
 use crate::sfu::Leg;
 
@@ -58,18 +62,29 @@ impl LogHandle {
     }
 }
 
-/// Sends the log of this process to standard error. Only the first call has an effect.
-pub fn init(config: &LogConfig) -> LogHandle {
+/// Sends the log of this process to standard error, and traces to the collector of the settings, if
+/// there is one: then this must be called in a runtime. Only the first call has an effect.
+///
+/// # Errors
+///
+/// Fails if there can be no traces.
+pub fn init(
+    config: &LogConfig,
+    traces: Option<&TracesConfig>,
+) -> io::Result<(LogHandle, Option<Traces>)> {
     let filter = EnvFilter::builder().parse_lossy(&config.level);
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().with_writer(io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    let set = match config.format {
-        LogFormat::Text => registry.with(lines.with_ansi(false)).try_init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    let lines = match config.format {
+        LogFormat::Text => lines.with_ansi(false).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
+    let traces = traces.map(Traces::start).transpose()?;
+    let mut layers = vec![lines];
+    layers.extend(traces.as_ref().map(|traces| traces.layer().boxed()));
     // An error means that there is a subscriber already.
-    LogHandle(set.is_ok().then_some(handle))
+    let set = tracing_subscriber::registry().with(layers).try_init();
+    Ok((LogHandle(set.is_ok().then_some(handle)), traces))
 }
 
 /// The context of one live session.

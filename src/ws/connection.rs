@@ -18,6 +18,7 @@ use crate::driver::hub::{HubHandle, HubStopped, SocketHandle};
 use crate::driver::outbox::{OutboxReader, Outgoing};
 use crate::hub::effect::SocketOpen;
 use crate::signaling::frame::Frame;
+use crate::telemetry::traces::Cause;
 
 /// How long a client may take to accept one message before its websocket is dropped. The outbox
 /// is full long before that if anything is sent at all.
@@ -31,7 +32,7 @@ type Sink = SplitSink<Socket, Message>;
 type Source = SplitStream<Socket>;
 
 /// Carries one websocket's messages to the hub and back, until either side ends it.
-pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: Socket) {
+pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: Socket, cause: Cause) {
     let Ok((handle, outbox)) = hub.open(open).await else {
         debug!("Websocket during shutdown");
         return;
@@ -41,6 +42,7 @@ pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: Socket) {
         socket = handle.key().0,
         resumes = open.reconnect
     );
+    cause.lead_to(&span);
     async move {
         let (mut sink, mut source) = socket.split();
         // Whichever loop ends first ends the other.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub use self::upgrade::Upgrade;
 use crate::driver::hub::HubHandle;
 use crate::hub::effect::SocketOpen;
+use crate::telemetry::traces::Cause;
 
 /// Bytes that each websocket keeps for what comes in: most frames are shorter, and ten thousand
 /// idle clients must not cost a gigabyte. It grows with longer ones.
@@ -49,9 +50,10 @@ impl Endpoint {
             .read_buffer_size(READ_BUFFER_LEN)
             .write_buffer_size(WRITE_BUFFER_LEN);
         let (hub, response) = (self.hub.clone(), upgrade.response());
+        let cause = Cause::current();
         self.tasks.spawn(async move {
             match upgrade.socket(config).await {
-                Ok(socket) => connection::serve(hub, open, socket).await,
+                Ok(socket) => connection::serve(hub, open, socket, cause).await,
                 Err(error) => debug!(%error, "Websocket upgrade failed"),
             }
         });
