@@ -115,7 +115,9 @@ impl App {
 
         let (driver, hub) = HubDriver::new(
             Hub::new(config.limits.hub.clone(), clock.epoch(), entropy.fork()),
-            Negotiator::new(local, entropy.fork()).rotating(config.media.key_rotation),
+            Negotiator::new(local, entropy.fork())
+                .rotating(config.media.key_rotation)
+                .repeating(config.media.audio_redundancy),
             (media.clone(), media_events),
             admissions.clone(),
             webhooks.clone(),

@@ -15,7 +15,8 @@ use parlor::srtp::{MasterKey, Opener, Profile};
 
 use super::split::parts;
 use world::{
-    CM, Peer, VIDEO_RTX_SSRC, VIDEO_SSRC, VP8, VP8_RTX, World, mend_fingerprint, out_ssrc,
+    AUDIO_SSRC, CM, Peer, RED, VIDEO_RTX_SSRC, VIDEO_SSRC, VP8, VP8_RTX, World, mend_fingerprint,
+    out_ssrc,
 };
 
 #[allow(dead_code, unreachable_pub, missing_debug_implementations)]
@@ -154,7 +155,7 @@ fn message(
     const MAX_BODY: usize = 1200;
     let body = &body[..body.len().min(MAX_BODY)];
     let timestamp = index as u32 * 300;
-    match action % 8 {
+    match action % 9 {
         0 => (body.to_vec(), publisher.address),
         1 => (body.to_vec(), subscriber.address),
         2 => {
@@ -180,7 +181,11 @@ fn message(
             (packet, publisher.address)
         }
         6 => (publisher.rtcp(&rtcp(body)), publisher.address),
-        _ => (subscriber.rtcp(&rtcp(body)), subscriber.address),
+        7 => (subscriber.rtcp(&rtcp(body)), subscriber.address),
+        _ => {
+            let packet = publisher.rtp((AUDIO_SSRC, RED), index, timestamp, &[], body);
+            (packet, publisher.address)
+        }
     }
 }
 

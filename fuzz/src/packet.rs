@@ -2,6 +2,7 @@
 
 use parlor::rtp::codec::{Numbering, Picture, av1, dependency, h264, vp8, vp9};
 use parlor::rtp::header::{Header, MAX_LEN, Outgoing};
+use parlor::rtp::red::{self, Red};
 use parlor::rtp::rtcp::report::{ReportBlock, push_sender_report};
 use parlor::rtp::rtcp::{Compound, Rtcp, feedback};
 
@@ -38,6 +39,31 @@ pub fn rtp(data: &[u8]) {
     // Elements without room are left out at the end.
     let kept: Vec<_> = again.elements(&written[..len]).collect();
     assert!(elements.starts_with(&kept));
+}
+
+/// Redundant audio: its blocks lie inside it, one behind the other, and survive being written and read
+/// again.
+pub fn red(data: &[u8]) {
+    let Some(red) = Red::parse(data) else { return };
+    let earlier: Vec<_> = red.earlier().collect();
+    assert_eq!(earlier.len(), red.count());
+    let inside: usize = earlier.iter().map(|block| block.payload.len()).sum();
+    let overhead = red::overhead(earlier.len());
+    assert_eq!(overhead + inside + red.primary.len(), data.len());
+    let payload_type = red.payload_type;
+    let blocks: Vec<_> = earlier.iter().map(|b| (b.offset, b.payload)).collect();
+    let mut out = Vec::new();
+    red::push(&mut out, payload_type, &blocks, red.primary);
+    let again = Red::parse(&out).expect("what is written can be read");
+    assert_eq!(
+        (again.payload_type, again.primary),
+        (payload_type, red.primary)
+    );
+    let kept = earlier.iter().map(|block| red::Block {
+        payload_type,
+        ..*block
+    });
+    assert!(again.earlier().eq(kept));
 }
 
 /// An RTCP datagram: bounded work, and numbers that survive being written again.

@@ -103,6 +103,8 @@ pub struct MediaConfig {
     pub socket_buffer: usize,
     /// Whether publishers are asked for simulcast.
     pub simulcast: bool,
+    /// Whether audio may come and leave with copies of earlier packets.
+    pub audio_redundancy: bool,
     /// Which video codecs are used, unless a project or a session says so; `None`: all.
     pub video_codecs: Option<VideoCodecs>,
     /// How often the keys of media are changed, if at all.
@@ -317,6 +319,7 @@ impl MediaConfig {
         }
         let socket_buffer = reader.size("media.socket_buffer", "\"4MiB\"");
         let simulcast = reader.boolean("media.simulcast");
+        let audio_redundancy = reader.boolean("media.audio_redundancy");
         let video_codecs = read_video_codecs(reader);
         let key_rotation = read_key_rotation(reader);
         if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
@@ -341,6 +344,7 @@ impl MediaConfig {
             workers: workers?.unwrap_or_else(per_core),
             socket_buffer: socket_buffer?,
             simulcast,
+            audio_redundancy,
             video_codecs: video_codecs?,
             key_rotation: key_rotation?,
         })

@@ -281,6 +281,18 @@ impl Scrape {
         );
         let help = "RTP packets sent again.";
         out.counter("parlor_media_resent_packets_total", help, engine.resent);
+        let copies = [
+            (received, engine.restored),
+            (sent, engine.traffic.redundant),
+        ];
+        let help = "Audio packets that were lost and came as a copy in a later one (received), and \
+                    those sent with copies of earlier ones (sent).";
+        out.labelled(
+            "counter",
+            "parlor_media_redundant_audio_packets_total",
+            help,
+            copies,
+        );
         let dropped = [
             ("reason=\"unknown_source\"", engine.unknown_source),
             ("reason=\"rejected_check\"", engine.rejected_checks),

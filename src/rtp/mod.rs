@@ -5,5 +5,6 @@ pub mod codec;
 pub mod extension;
 pub mod header;
 pub mod ntp;
+pub mod red;
 pub mod rtcp;
 pub mod seq;

@@ -53,6 +53,11 @@ impl Cache {
         }
     }
 
+    /// Bytes of the longest packet that is kept.
+    pub(super) fn slot_len(&self) -> usize {
+        self.slot_len
+    }
+
     /// Keeps a copy of `packet`.
     pub(super) fn insert(&mut self, sequence: u64, packet: &[u8], now: Instant) {
         if packet.len() > self.slot_len {

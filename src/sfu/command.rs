@@ -375,8 +375,19 @@ pub struct OutboundTrackConfig {
     pub rtx_ssrc: Option<u32>,
     /// How payload types translate. What is not listed is not forwarded.
     pub payload_types: Vec<PayloadTypeMap>,
+    /// How redundant audio is numbered, if it was agreed and can be made.
+    pub redundancy: Option<Redundancy>,
     /// Header extensions in the subscriber's numbering.
     pub extensions: ExtensionMap,
+}
+
+/// Redundant audio (RFC 2198) in the subscriber's numbering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redundancy {
+    /// The payload type of packets.
+    pub outbound: u8,
+    /// The payload type of what is inside, Opus.
+    pub inside: u8,
 }
 
 /// One payload type, from the publisher's number to the subscriber's.

@@ -19,6 +19,8 @@ pub struct Counters {
     pub pipe_dropped: u64,
     /// RTP packets sent again.
     pub resent: u64,
+    /// Packets of audio that did not come, and were made of the copies in later ones.
+    pub restored: u64,
     /// Datagrams from addresses that never answered an ICE check.
     pub unknown_source: u64,
     /// ICE checks that name no leg or do not authenticate.
@@ -38,6 +40,8 @@ pub struct Counters {
 pub struct Traffic {
     /// Bytes of datagrams sent.
     pub sent_bytes: u64,
+    /// Packets of audio that left with copies of earlier ones.
+    pub redundant: u64,
     /// NACKs from subscribers.
     pub nacks_received: u64,
     /// NACKs to publishers.
@@ -67,6 +71,7 @@ impl std::ops::AddAssign for Counters {
         self.piped += other.piped;
         self.pipe_dropped += other.pipe_dropped;
         self.resent += other.resent;
+        self.restored += other.restored;
         self.unknown_source += other.unknown_source;
         self.rejected_checks += other.rejected_checks;
         self.rejected_media += other.rejected_media;
@@ -79,6 +84,7 @@ impl std::ops::AddAssign for Counters {
 impl std::ops::AddAssign for Traffic {
     fn add_assign(&mut self, other: Self) {
         self.sent_bytes += other.sent_bytes;
+        self.redundant += other.redundant;
         self.nacks_received += other.nacks_received;
         self.nacks_sent += other.nacks_sent;
         self.plis_received += other.plis_received;

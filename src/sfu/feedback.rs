@@ -1,13 +1,15 @@
 //! What a client says of what it receives: RTCP of a leg on which media goes out.
 
+use super::downlink::Queue;
 use super::legs::Legs;
+use super::loss::Fate;
 use super::moment::Moment;
 use super::outbound::OutboundTrack;
 use super::outlet::Outlet;
 use super::publication::Refused;
 use super::report::round_trip;
 use super::stats::{LegStats, OutboundTally};
-use super::{ClientId, Leg, PublicationId, SubscriptionId};
+use super::{ClientId, Leg, MediaKind, PublicationId, SubscriptionId};
 use crate::rtp::rtcp::feedback::Nack;
 use crate::rtp::rtcp::report::ReportBlock;
 use crate::rtp::rtcp::transport_cc::TransportFeedback;
@@ -139,6 +141,7 @@ impl Legs {
         };
         let rtt = round_trip(block, at.epoch, at.now);
         track.reported(block, rtt);
+        let is_sound = track.config.kind == MediaKind::Audio;
         outlet.traffic.reports += 1;
         outlet.traffic.reported_loss += u64::from(block.fraction_lost);
         if let Some(rtt) = rtt {
@@ -148,10 +151,15 @@ impl Legs {
             return;
         };
         let lost = open.downlink.report(block, rtt, at.now);
+        let is_told = open.losses.is_told();
         if let Some(client) = self.client(leg) {
             let rate = self.send_legs(client).map(|leg| leg.downlink.rate()).sum();
             if let Some(receiver) = self.receivers.get_mut(&client) {
                 receiver.estimator.lost(lost, rate, at.now);
+                if is_sound && !is_told {
+                    let fate = Fate::of_share(block.fraction_lost);
+                    receiver.protection.reported(fate, at.now);
+                }
             }
         }
     }
@@ -162,10 +170,16 @@ impl Legs {
         };
         let seen = open.downlink.feedback(feedback, at.now);
         let rtt = open.downlink.rtt();
+        let fate = open.losses.feedback(feedback);
         let Some(receiver) = self.receiver_mut(leg) else {
             return;
         };
         receiver.estimator.feedback(&seen, at.now);
+        let queue = match seen.is_burst {
+            true => Some(Queue::Long),
+            false => seen.queue,
+        };
+        receiver.protection.observe(fate, queue, at.now);
         if receiver.estimator.drains()
             && let Some(client) = self.client(leg)
         {

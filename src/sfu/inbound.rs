@@ -3,31 +3,19 @@
 use std::time::{Duration, Instant};
 
 use super::MediaKind;
-use super::cache::Cache;
-use super::command::{Codec, InboundCodec, InboundTrackConfig, Simulcast};
-use super::frame::{FrameReader, MAX_SPATIAL};
-use super::keyframe::KeyframeRequests;
+use super::command::{InboundCodec, InboundTrackConfig, Simulcast};
+use super::frame::MAX_SPATIAL;
 use super::layer::{Layers, MAX_LAYERS, Meter};
-use super::nack::{AUDIO_AGE, Arrival, Gaps, VIDEO_AGE};
 use super::packet::{Packet, text_element};
-use super::report::ReceiveStats;
-use super::stats::{InboundRtp, InboundTally};
+use super::stream::Stream;
 use crate::rtp::codec::Size;
 use crate::rtp::header::Header;
-use crate::rtp::rtcp::report::SenderInfo;
-use crate::rtp::seq::Extender;
 
 /// Streams (SSRCs) per track: three simulcast layers, and one that replaces another.
 const MAX_STREAMS: usize = 4;
 
 /// Silence after which a stream gives its place to another of the same track.
 const SILENT: Duration = Duration::from_secs(2);
-
-/// Packets kept for retransmission: at 4 Mbit/s about two and a half seconds of video.
-const VIDEO_CACHE: (usize, usize) = (1024, 1500);
-
-/// The same for audio: two and a half seconds of packets of 20 ms.
-const AUDIO_CACHE: (usize, usize) = (128, 640);
 
 /// One `m=` section of a publisher.
 #[derive(Debug)]
@@ -41,32 +29,6 @@ pub(super) struct InboundTrack {
     /// What each layer costs.
     meters: Option<[Meter; MAX_LAYERS]>,
     refresh_at: Option<Instant>,
-}
-
-/// One SSRC of media, with its retransmissions.
-#[derive(Debug)]
-pub(super) struct Stream {
-    /// Names the stream inside its publication; never reused.
-    pub(super) source: u32,
-    pub(super) ssrc: u32,
-    rtx_ssrc: Option<u32>,
-    rid: Option<String>,
-    /// Its simulcast layer, 0 the lowest.
-    pub(super) layer: usize,
-    /// The sizes of its spatial layers, as its last key frame told them.
-    sizes: [Option<Size>; MAX_SPATIAL],
-    pub(super) frames: FrameReader,
-    numbers: Extender,
-    pub(super) gaps: Gaps,
-    pub(super) stats: ReceiveStats,
-    pub(super) tally: InboundTally,
-    pub(super) cache: Cache,
-    pub(super) keyframes: KeyframeRequests,
-    pub(super) last_sr: Option<SenderInfo>,
-    pub(super) clock_rate: u32,
-    /// The codec of its last packet.
-    pub(super) codec: Option<Codec>,
-    last_at: Instant,
 }
 
 /// Where a packet belongs within its track.
@@ -211,29 +173,8 @@ impl InboundTrack {
             .rtx_ssrcs
             .iter()
             .find(|(media, _)| *media == ssrc);
-        let ((slots, slot_len), max_age) = match self.config.kind {
-            MediaKind::Audio => (AUDIO_CACHE, AUDIO_AGE),
-            MediaKind::Video => (VIDEO_CACHE, VIDEO_AGE),
-        };
-        let stream = Stream {
-            source,
-            ssrc,
-            rtx_ssrc: rtx.map(|(_, rtx)| *rtx),
-            rid: rid.map(str::to_owned),
-            layer,
-            sizes: [None; MAX_SPATIAL],
-            frames: FrameReader::default(),
-            numbers: Extender::default(),
-            gaps: Gaps::new(max_age),
-            stats: ReceiveStats::default(),
-            tally: InboundTally::default(),
-            cache: Cache::new(slots, slot_len),
-            keyframes: KeyframeRequests::default(),
-            last_sr: None,
-            clock_rate: 0,
-            codec: None,
-            last_at: now,
-        };
+        let names = (source, ssrc, rtx.map(|(_, rtx)| *rtx));
+        let stream = Stream::new(self.config.kind, names, rid, layer, now);
         self.make_room();
         self.streams.push(stream);
         self.streams.len() - 1
@@ -391,65 +332,12 @@ fn layer_of(simulcast: &Simulcast, ssrc: u32, rid: Option<&str>) -> Option<usize
     (layer < MAX_LAYERS).then_some(layer)
 }
 
-impl Stream {
-    /// Takes note of a packet in its original form; returns its extended number and what that
-    /// says. `arrival` is in ticks of the media clock.
-    pub(super) fn receive(
-        &mut self,
-        header: &Header,
-        rtx: bool,
-        arrival: u64,
-        now: Instant,
-    ) -> (u64, Arrival) {
-        self.last_at = now;
-        if rtx {
-            let sequence = self.numbers.peek(header.sequence);
-            let arrival = self.gaps.recover(sequence, now);
-            self.tally.retransmitted_packets_received += u64::from(arrival == Arrival::Recovered);
-            return (sequence, arrival);
-        }
-        let sequence = self.numbers.extend(header.sequence);
-        self.stats.receive(sequence, header.timestamp, arrival);
-        (sequence, self.gaps.receive(sequence, now))
-    }
-
-    /// Its statistics.
-    pub(super) fn describe(&self, kind: MediaKind) -> InboundRtp {
-        let (packets_received, packets_lost, jitter) = self.stats.totals();
-        let jitter = f64::from(jitter) / f64::from(self.clock_rate.max(1));
-        InboundRtp {
-            kind,
-            ssrc: self.ssrc,
-            codec: self.codec,
-            layer: self.layer,
-            packets_received,
-            packets_lost,
-            jitter: Duration::from_secs_f64(jitter),
-            tally: self.tally,
-            size: self.largest(),
-        }
-    }
-
-    fn largest(&self) -> Option<Size> {
-        self.sizes.iter().rev().copied().flatten().next()
-    }
-
-    /// How large the pictures of a packet's layer are; of a stream that is one layer of several, its
-    /// largest ones.
-    fn size(&self, packet: &Packet) -> Option<Size> {
-        match packet.is_scalable {
-            true => *self.sizes.get(packet.layer)?,
-            false => self.largest(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::rtp::header::{MAX_LEN, Outgoing};
-    use crate::sfu::command::ExtensionMap;
+    use crate::sfu::command::{Codec, ExtensionMap};
 
     fn track(ssrcs: &[u32], rtx_ssrcs: &[(u32, u32)]) -> InboundTrack {
         InboundTrack::new(InboundTrackConfig {

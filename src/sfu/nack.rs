@@ -96,15 +96,34 @@ impl Gaps {
 
     /// Takes note of a late or retransmitted packet.
     pub(super) fn recover(&mut self, sequence: u64, now: Instant) -> Arrival {
-        let Some(index) = self.missing.iter().position(|m| m.sequence == sequence) else {
+        let Some(missing) = self.take(sequence) else {
             return Arrival::Stale;
         };
-        let missing = self.missing.remove(index);
         // Only the first try tells which request was answered.
         if let (Some(asked_at), 1) = (missing.asked_at, missing.tries) {
             self.rtt = (self.rtt * 7 + now.saturating_duration_since(asked_at)) / 8;
         }
         Arrival::Recovered
+    }
+
+    /// Whether a packet could still be of use. Of what was before the first one nothing is missing.
+    pub(super) fn lacks(&self, sequence: u64) -> bool {
+        let Some(highest) = self.highest else {
+            return false;
+        };
+        sequence > highest || self.missing.iter().any(|m| m.sequence == sequence)
+    }
+
+    /// Takes note of a packet whose content came inside a later one.
+    pub(super) fn fill(&mut self, sequence: u64, now: Instant) {
+        if self.take(sequence).is_none() {
+            self.receive(sequence, now);
+        }
+    }
+
+    fn take(&mut self, sequence: u64) -> Option<Missing> {
+        let index = self.missing.iter().position(|m| m.sequence == sequence)?;
+        Some(self.missing.remove(index))
     }
 
     /// Appends what is to be asked for now, in ascending order.

@@ -8,9 +8,10 @@ use super::downlink::Downlink;
 use super::inbound::InboundTrack;
 use super::moment::Moment;
 use super::outlet::Outlet;
+use super::pack::Sound;
 use super::packet::{Extensions, Packet};
 use super::path::Path;
-use super::resend::{Resends, Stamps};
+use super::resend::{Form, Resends, Stamps};
 use super::rollover::Rollovers;
 use super::selector::{Selection, Selector};
 use super::stats::{OutboundRtp, OutboundTally, RemoteInboundRtp};
@@ -29,6 +30,10 @@ pub(super) struct OutboundTrack {
     /// Extended number of the last retransmission.
     pub(super) rtx_sequence: u64,
     pub(super) resends: Resends,
+    /// How many copies of earlier packets leave with each one, if that was agreed.
+    pub(super) copies: u8,
+    /// Bytes of these, ever.
+    pub(super) copied_bytes: u64,
     /// Of media and of retransmissions.
     rollovers: [Rollovers; 2],
     pub(super) tally: OutboundTally,
@@ -67,6 +72,8 @@ impl OutboundTrack {
             selector: Selector::new(start),
             rtx_sequence: rtx_start,
             resends: Resends::new(),
+            copies: 0,
+            copied_bytes: 0,
             rollovers: Default::default(),
             tally: OutboundTally::default(),
             remote: None,
@@ -93,7 +100,7 @@ impl OutboundTrack {
         };
         let place = selected.place;
         let payload = &bytes[packet.payload.clone()];
-        let header = Sent {
+        let mut header = Sent {
             number: place.number,
             timestamp: place.timestamp,
             payload_type: pt.outbound,
@@ -104,22 +111,39 @@ impl OutboundTrack {
             stamps: None,
         };
         let mut changed = std::mem::take(way.scratch);
-        let payload = renumbered(
-            &packet.frame.numbering,
-            place.picture,
+        let sound = Sound {
+            number: place.number,
+            timestamp: place.timestamp,
+            payload_type: pt.outbound,
             payload,
-            &mut changed,
-        );
+        };
+        let earlier = self.pack(sound, self.copies, inbound, &mut changed);
+        let alone = payload.len();
+        let payload = match self.config.redundancy.filter(|_| earlier > 0) {
+            Some(red) => {
+                header.payload_type = red.outbound;
+                &changed[..]
+            }
+            None => renumbered(
+                &packet.frame.numbering,
+                place.picture,
+                payload,
+                &mut changed,
+            ),
+        };
         if let Some(stamps) = self.write(&header, &packet.extensions, bytes, payload, at, way) {
-            self.resends.remember(
-                place.number,
-                self.config.kind,
+            let form = Form {
                 stamps,
-                selected.ends_picture,
-            );
+                payload_type: pt.outbound,
+                earlier,
+            };
+            self.resends
+                .remember(place.number, self.config.kind, form, selected.ends_picture);
             self.tally.packets_sent += 1;
             self.tally.bytes_sent += payload.len() as u64;
             self.tally.frames_sent += u64::from(header.marker);
+            self.copied_bytes += payload.len().saturating_sub(alone) as u64;
+            way.outlet.traffic.redundant += u64::from(earlier > 0);
         }
         *way.scratch = changed;
         Forwarded::Sent

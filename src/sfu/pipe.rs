@@ -158,7 +158,9 @@ impl Publication {
         for pipe in &mut self.pipes {
             for pending in &self.pending {
                 let packet = &pending.packet;
-                let bytes = &received.datagram(pending.slot)[pending.start..];
+                let Some(bytes) = pending.bytes(&self.tracks, received) else {
+                    continue;
+                };
                 let bytes = &bytes[..packet.payload.end];
                 let bit = match packet.kind {
                     MediaKind::Audio => 0,
@@ -231,8 +233,7 @@ impl Publication {
             .cache
             .insert(packet.sequence, bytes, at.now);
         self.pending.push(Pending {
-            slot,
-            start: 0,
+            slab: Some((slot, 0)),
             track: number,
             packet,
         });

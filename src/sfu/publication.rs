@@ -6,21 +6,20 @@ use super::command::{
     InboundTrackConfig, MirrorConfig, PublicationConfig, Simulcast, TransportConfig,
 };
 use super::counters::Traffic;
-use super::inbound::{InboundTrack, Route, Stream};
-use super::layer::MAX_LAYERS;
+use super::datagram::ReceiveSlab;
+use super::inbound::InboundTrack;
 use super::moment::Moment;
-use super::nack::Arrival;
 use super::outlet::Outlet;
-use super::packet::{Extensions, Packet, text_element};
+use super::packet::Packet;
 use super::pause::Pauses;
 use super::pipe::{Demand, Pipe};
 use super::report::PublisherClock;
 use super::stats::LegStats;
+use super::stream::Stream;
 use super::transport::Transport;
 use super::twcc::ArrivalRecorder;
 use super::worker::WorkerId;
 use super::{GroupId, Leg, MediaKind, PublicationId, SubscriptionId};
-use crate::rtp::header::Header;
 use crate::rtp::rtcp::report::SenderInfo;
 use crate::rtp::rtcp::{Compound, Rtcp, feedback, report};
 
@@ -45,6 +44,8 @@ pub(super) struct Publication {
     chosen_from: Option<u32>,
     /// Packets of this turn, to be forwarded at its end.
     pub(super) pending: Vec<Pending>,
+    /// Packets that came inside later ones, and nobody has counted yet.
+    pub(super) restored: u64,
     pub(super) clock: PublisherClock,
     /// Where the publication lives, if this is a mirror of it.
     pub(super) origin: Option<WorkerId>,
@@ -56,23 +57,37 @@ pub(super) struct Publication {
     pub(super) demand: Option<(Demand, Instant)>,
     /// Sender reports that mirrors have not been told of.
     pub(super) reports: Vec<(u32, SenderInfo)>,
-    arrivals: ArrivalRecorder,
+    pub(super) arrivals: ArrivalRecorder,
     /// The SSRC of our feedback.
     local_ssrc: u32,
-    next_source: u32,
+    pub(super) next_source: u32,
     report_at: Instant,
 }
 
-/// A packet that waits in the receive slab.
+/// A packet that waits to be forwarded.
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// Which datagram.
-    pub(super) slot: usize,
-    /// Where in it the packet begins.
-    pub(super) start: usize,
+    /// Which datagram of the receive slab it is in, and where in that it begins. `None`: it is in
+    /// the cache, as it came inside another packet.
+    pub(super) slab: Option<(usize, usize)>,
     /// Which of the publication's tracks it is of.
     pub(super) track: usize,
     pub(super) packet: Packet,
+}
+
+impl Pending {
+    /// The packet, perhaps with more behind it; `None` if the cache has lost it already.
+    pub(super) fn bytes<'a>(
+        &self,
+        tracks: &'a [InboundTrack],
+        received: &'a ReceiveSlab,
+    ) -> Option<&'a [u8]> {
+        if let Some((slot, start)) = self.slab {
+            return received.datagram(slot).get(start..);
+        }
+        let stream = tracks.get(self.track)?.stream(self.packet.source)?;
+        stream.cache.get(self.packet.sequence)
+    }
 }
 
 /// Why a datagram went no further.
@@ -82,14 +97,6 @@ pub(super) enum Refused {
     Media,
     /// It makes no sense.
     Malformed,
-}
-
-/// A packet in its original form within a datagram.
-struct Original {
-    header: Header,
-    start: usize,
-    extensions: Extensions,
-    rtx: bool,
 }
 
 impl Publication {
@@ -103,6 +110,7 @@ impl Publication {
             speaks: false,
             chosen_from: None,
             pending: Vec::new(),
+            restored: 0,
             clock: PublisherClock::default(),
             origin: None,
             pipes: Vec::new(),
@@ -147,104 +155,6 @@ impl Publication {
         }
     }
 
-    /// Decrypts a datagram of RTP in place and keeps it for the end of the turn. Returns whether
-    /// there is something to forward.
-    pub(super) fn receive_rtp(
-        &mut self,
-        datagram: &mut [u8],
-        slot: usize,
-        at: &Moment,
-    ) -> Result<bool, Refused> {
-        let opened = self.transport.open_rtp(datagram, at.now);
-        let len = opened.ok_or(Refused::Media)?;
-        let bytes = datagram.get_mut(..len).ok_or(Refused::Malformed)?;
-        let header = Header::parse(bytes).ok_or(Refused::Malformed)?;
-        let Some((number, route)) = self.route(&header, bytes, at.now) else {
-            return self.receive_stray(&header, bytes, at);
-        };
-        let forwarded = self.is_watched();
-        let track = &mut self.tracks[number];
-        let extensions = Extensions::read(&header, bytes, &track.config.extensions);
-        if let Some(number) = extensions.transport_cc {
-            self.arrivals.record(number, at.now);
-        }
-        let (index, original) = match route {
-            Route::Media(index) => (
-                index,
-                Original {
-                    header,
-                    start: 0,
-                    extensions,
-                    rtx: false,
-                },
-            ),
-            Route::Rtx(index) => match unwrap_rtx(track, index, &header, bytes) {
-                Some(original) => (index, original),
-                // Probing with nothing but padding.
-                None => return Ok(false),
-            },
-        };
-        let packet = receive(track, index, original, bytes, forwarded, at)?;
-        let Some((start, packet)) = packet else {
-            return Ok(false);
-        };
-        self.pending.push(Pending {
-            slot,
-            start,
-            track: number,
-            packet,
-        });
-        Ok(true)
-    }
-
-    /// Takes note of a packet of an unknown stream, as browsers probe with before a layer begins:
-    /// it has come, which is what they want to know. In a bundle all sections number their
-    /// extensions alike (RFC 8843, 9.2).
-    fn receive_stray(
-        &mut self,
-        header: &Header,
-        packet: &[u8],
-        at: &Moment,
-    ) -> Result<bool, Refused> {
-        let known = |track: &&InboundTrack| track.has_payload_type(header.payload_type);
-        let track = self.tracks.iter().find(known).ok_or(Refused::Malformed)?;
-        let extensions = Extensions::read(header, packet, &track.config.extensions);
-        let number = extensions.transport_cc.ok_or(Refused::Malformed)?;
-        self.arrivals.record(number, at.now);
-        Ok(false)
-    }
-
-    /// The track and stream of a packet: by SSRC, else mid, else a payload type that only one
-    /// track has (RFC 8843, 9.2).
-    fn route(&mut self, header: &Header, packet: &[u8], now: Instant) -> Option<(usize, Route)> {
-        let known =
-            |(index, track): (usize, &InboundTrack)| Some((index, track.route(header.ssrc)?));
-        if let Some(found) = self.tracks.iter().enumerate().find_map(known) {
-            return Some(found);
-        }
-        let declared = self
-            .tracks
-            .iter()
-            .position(|track| track.declares(header.ssrc));
-        let index = declared.or_else(|| {
-            self.tracks.iter().position(|track| {
-                let mid = text_element(header, packet, track.config.extensions.mid);
-                mid == Some(track.config.mid.as_str())
-            })
-        });
-        let index = index.or_else(|| {
-            let fits = |track: &InboundTrack| track.has_payload_type(header.payload_type);
-            let index = self.tracks.iter().position(fits)?;
-            (!self.tracks[index + 1..].iter().any(fits)).then_some(index)
-        })?;
-        let source = self.next_source;
-        self.next_source = self.next_source.wrapping_add(1);
-        Some((
-            index,
-            self.tracks[index].learn(header, packet, source, now)?,
-        ))
-    }
-
     /// Takes a datagram of RTCP.
     pub(super) fn receive_rtcp(&mut self, datagram: &mut [u8], at: &Moment) -> Result<(), Refused> {
         let opened = self.transport.open_rtcp(datagram, at.now);
@@ -267,7 +177,7 @@ impl Publication {
     }
 
     /// Whether anybody receives it, here or at another worker.
-    fn is_watched(&self) -> bool {
+    pub(super) fn is_watched(&self) -> bool {
         !self.subscribers.is_empty() || !self.pipes.is_empty() || self.taps > 0
     }
 
@@ -369,133 +279,6 @@ impl Publication {
         }
         next
     }
-}
-
-/// Takes note of a packet. Returns where it begins and what it is if it is to be forwarded, and
-/// then keeps a copy.
-fn receive(
-    track: &mut InboundTrack,
-    index: usize,
-    original: Original,
-    bytes: &mut [u8],
-    forwarded: bool,
-    at: &Moment,
-) -> Result<Option<(usize, Packet)>, Refused> {
-    let Original {
-        header,
-        start,
-        extensions,
-        rtx,
-    } = original;
-    let codec = track.codec(header.payload_type).ok_or(Refused::Malformed)?;
-    let (clock_rate, codec, kind) = (codec.clock_rate, codec.codec, track.config.kind);
-    let encrypted = track.config.encrypted;
-    let selected = track.select(index, at.now);
-    let stream = &mut track.streams[index];
-    (stream.clock_rate, stream.codec) = (clock_rate, Some(codec));
-    let (sequence, arrival) = stream.receive(&header, rtx, at.ticks(clock_rate), at.now);
-    let payload = &bytes[start..][header.payload.clone()];
-    let descriptor = extensions.descriptor.clone();
-    let descriptor = descriptor.map(|range| &bytes[start..][range]);
-    let mut frame = stream.frames.read(codec, payload, descriptor, encrypted);
-    if payload.is_empty() {
-        frame.keyframe = Some(kind == MediaKind::Audio);
-    }
-    if arrival == Arrival::Stale {
-        stream.tally.packets_discarded += 1;
-        return Ok(None);
-    }
-    let is_key = kind == MediaKind::Video && frame.keyframe == Some(true);
-    stream
-        .tally
-        .receive(payload.len(), header.timestamp, is_key);
-    if !selected {
-        return Ok(None);
-    }
-    let packet = sort(
-        track,
-        index,
-        Packet {
-            kind,
-            source: track.streams[index].source,
-            layer: 0,
-            layers: 0,
-            is_scalable: false,
-            frame,
-            sequence,
-            timestamp: header.timestamp,
-            clock_rate,
-            marker: header.marker,
-            payload_type: header.payload_type,
-            payload: header.payload.clone(),
-            extensions,
-        },
-    );
-    track.measure(index, &packet, at.now);
-    if !forwarded {
-        return Ok(None);
-    }
-    let stream = &mut track.streams[index];
-    if kind == MediaKind::Video {
-        if arrival == Arrival::AfterGap {
-            stream.keyframes.want();
-        }
-        match frame.keyframe {
-            Some(true) => {
-                stream.keyframes.arrived();
-                let sizes = stream.frames.sizes(codec, payload, encrypted);
-                track.resize(index, &packet, sizes);
-            }
-            None => stream.keyframes.presume_arrived(at.now),
-            Some(false) => {}
-        }
-    }
-    let bytes = &mut bytes[start..];
-    // Padding is cut off, so the copy must not claim any.
-    bytes[0] &= !0x20;
-    let stream = &mut track.streams[index];
-    let whole = &bytes[..header.payload.end];
-    stream.cache.insert(sequence, whole, at.now);
-    Ok(Some((start, packet)))
-}
-
-/// Finds a packet's place among the layers of its track: that of its stream, or that of its frame
-/// in a stream of several spatial layers.
-fn sort(track: &InboundTrack, index: usize, mut packet: Packet) -> Packet {
-    packet.is_scalable = track.is_scalable(index);
-    packet.layer = track.streams[index].layer;
-    packet.layers = 1 << packet.layer;
-    if packet.is_scalable {
-        packet.layer = usize::from(packet.frame.spatial).min(MAX_LAYERS - 1);
-        packet.layers = packet.frame.needed_by;
-    }
-    packet
-}
-
-/// Turns a retransmission into what was lost, in place (RFC 4588, 4): the original sequence
-/// number gives its two bytes to a header that moves up.
-fn unwrap_rtx(
-    track: &InboundTrack,
-    index: usize,
-    header: &Header,
-    bytes: &mut [u8],
-) -> Option<Original> {
-    let pt = track.repaired_payload_type(header.payload_type)?;
-    let head = header.payload.start;
-    let original: [u8; 2] = *bytes.get(header.payload.clone())?.first_chunk()?;
-    bytes.copy_within(..head, 2);
-    let packet = &mut bytes[2..];
-    packet[1] = u8::from(header.marker) << 7 | pt;
-    packet[2..4].copy_from_slice(&original);
-    packet[8..12].copy_from_slice(&track.streams[index].ssrc.to_be_bytes());
-    let header = Header::parse(packet)?;
-    let extensions = Extensions::read(&header, packet, &track.config.extensions);
-    Some(Original {
-        header,
-        start: 2,
-        extensions,
-        rtx: true,
-    })
 }
 
 /// Receiver report, CNAME and, where the publisher has nothing better, REMB.

@@ -7,7 +7,9 @@ use rustc_hash::FxHashMap;
 use super::allocate::{Demand, serve_all, share};
 use super::bandwidth::Estimator;
 use super::legs::Legs;
+use super::protection::Protection;
 use super::send_leg::SendLeg;
+use super::subscription::Subscription;
 use super::timers::Armed;
 use super::{ClientId, Fallback, SubscriptionId};
 
@@ -22,6 +24,7 @@ pub(super) struct Receiver {
     /// Apart, as few have one.
     pub(super) shared: Option<Box<SharedLeg>>,
     pub(super) estimator: Estimator,
+    pub(super) protection: Protection,
     pub(super) armed: Armed,
     /// Whether it is among those that are to be settled.
     unsettled: bool,
@@ -55,6 +58,23 @@ impl Receiver {
         limit != self.settled_for
             || self.estimator.drains() != self.held
             || self.settled_at.is_none_or(long_ago)
+            || self.protection.is_due(now)
+    }
+
+    /// How many copies of earlier packets leave with each packet of sound.
+    fn protect(
+        &mut self,
+        subscriptions: &FxHashMap<SubscriptionId, Box<Subscription>>,
+        now: Instant,
+    ) -> u8 {
+        let ids = &self.subscriptions;
+        let all = || ids.iter().filter_map(|id| subscriptions.get(id));
+        let cost = |copies| {
+            all()
+                .map(|subscription| subscription.cost(copies))
+                .sum::<f64>()
+        };
+        self.protection.settle(&self.estimator, cost, now)
     }
 }
 
@@ -82,11 +102,13 @@ impl Legs {
         receiver.settled_at = Some(now);
         receiver.settled_for = receiver.estimator.limit();
         demands.clear();
+        let copies = receiver.protect(&self.subscriptions, now);
         let mut sound = 0.0;
         for id in &receiver.subscriptions {
-            let Some(subscription) = self.subscriptions.get(id) else {
+            let Some(subscription) = self.subscriptions.get_mut(id) else {
                 continue;
             };
+            subscription.repeat(copies);
             let Some(publication) = self.publications.get(&subscription.publication) else {
                 continue;
             };

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::MediaKind;
-use super::command::{Codec, ExtensionMap};
+use super::command::Codec;
 use super::frame::numbering;
+use super::inbound::InboundTrack;
 use super::moment::Moment;
 use super::nack::ResendLimit;
 use super::outbound::{OutboundTrack, Sent, Way, renumbered};
+use super::pack::Sound;
 use super::packet::Extensions;
 use super::rewrite::Original;
 use crate::rtp::header::Header;
@@ -41,13 +43,24 @@ pub(super) struct Stamps {
     pub(super) abs_send_time: [u8; 3],
 }
 
+/// How a packet of audio left: it must leave again just so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) stamps: Stamps,
+    /// The payload type that it has alone.
+    pub(super) payload_type: u8,
+    /// How many earlier packets were in it.
+    pub(super) earlier: u8,
+}
+
 /// What is remembered of sent packets for the case that they are to be sent again.
 #[derive(Debug)]
 pub(super) struct Resends {
     pub(super) limit: ResendLimit,
-    /// By number. Audio has no stream for retransmissions: the same packet leaves once more, with
-    /// the very same header, as a key must not meet its number with any other (RFC 7714, 8).
-    stamps: Vec<(u64, Stamps)>,
+    /// By number. Audio has no stream for retransmissions: the same packet leaves once more, byte
+    /// for byte. A key that met its number with another payload would give both away (RFC 3711, 9.1),
+    /// and with another header the key of the tags (RFC 7714, 8.1).
+    forms: Vec<(u64, Form)>,
     /// By number, the packets whose mark is ours.
     marked: Vec<u64>,
 }
@@ -56,18 +69,18 @@ impl Resends {
     pub(super) fn new() -> Self {
         Self {
             limit: ResendLimit::new(),
-            stamps: Vec::new(),
+            forms: Vec::new(),
             marked: Vec::new(),
         }
     }
 
     /// Takes note of a packet that leaves for the first time.
-    pub(super) fn remember(&mut self, number: u64, kind: MediaKind, stamps: Stamps, marked: bool) {
+    pub(super) fn remember(&mut self, number: u64, kind: MediaKind, form: Form, marked: bool) {
         if kind == MediaKind::Audio {
-            if self.stamps.is_empty() {
-                self.stamps = vec![(u64::MAX, stamps); STAMPED];
+            if self.forms.is_empty() {
+                self.forms = vec![(u64::MAX, form); STAMPED];
             }
-            self.stamps[number as usize % STAMPED] = (number, stamps);
+            self.forms[number as usize % STAMPED] = (number, form);
         }
         if marked {
             if self.marked.is_empty() {
@@ -78,9 +91,9 @@ impl Resends {
         }
     }
 
-    fn stamps(&self, number: u64) -> Option<Stamps> {
-        let (of, stamps) = self.stamps.get(number as usize % STAMPED)?;
-        (*of == number).then_some(*stamps)
+    fn form(&self, number: u64) -> Option<Form> {
+        let (of, form) = self.forms.get(number as usize % STAMPED)?;
+        (*of == number).then_some(*form)
     }
 
     fn was_marked(&self, number: u64) -> bool {
@@ -89,13 +102,12 @@ impl Resends {
 }
 
 impl OutboundTrack {
-    /// Sends a packet again from the publisher's copy, whose extensions are numbered as in `map`.
-    /// Returns whether it was sent.
+    /// Sends a packet again from the publisher's copy. Returns whether it was sent.
     pub(super) fn resend(
         &mut self,
         resend: &Resend,
         bytes: &[u8],
-        map: &ExtensionMap,
+        inbound: &InboundTrack,
         scratch: &mut Vec<u8>,
         at: &Moment,
         way: &mut Way<'_, '_>,
@@ -120,12 +132,13 @@ impl OutboundTrack {
             frame_shift: original.picture.frame,
             ..Sent::default()
         };
-        let extensions = Extensions::read(&header, bytes, map);
+        let extensions = Extensions::read(&header, bytes, &inbound.config.extensions);
         let payload = &bytes[header.payload.clone()];
         let numbers = resend.codec.and_then(|codec| numbering(codec, payload));
         let mut changed = std::mem::take(way.scratch);
         let numbers = numbers.unwrap_or_default();
         let mut payload = renumbered(&numbers, original.picture, payload, &mut changed);
+        let mut may_leave = true;
         if let (Some(ssrc), Some(payload_type)) = (self.config.rtx_ssrc, pt.outbound_rtx) {
             self.rtx_sequence += 1;
             scratch.clear();
@@ -134,10 +147,24 @@ impl OutboundTrack {
             (sent.number, sent.ssrc) = (self.rtx_sequence, ssrc);
             sent.payload_type = payload_type;
             payload = scratch;
+        } else if self.config.kind == MediaKind::Video {
+            may_leave = resend.may_reseal;
         } else {
-            sent.stamps = self.resends.stamps(original.number);
+            let sound = Sound {
+                number: sent.number,
+                timestamp: sent.timestamp,
+                payload_type: sent.payload_type,
+                payload,
+            };
+            let form = self.resends.form(original.number);
+            let again = form.and_then(|form| self.pack_again(sound, form, inbound, scratch));
+            may_leave = again.is_some();
+            sent.stamps = form.map(|form| form.stamps);
+            if let Some(red) = again.flatten() {
+                sent.payload_type = red;
+                payload = scratch;
+            }
         }
-        let may_leave = sent.ssrc != self.config.ssrc || resend.may_reseal || sent.stamps.is_some();
         let has_left = may_leave
             && self
                 .write(&sent, &extensions, bytes, payload, at, way)

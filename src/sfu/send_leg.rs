@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::command::TransportConfig;
 use super::downlink::Downlink;
+use super::loss::LossWatch;
 use super::outbound::Way;
 use super::outlet::Outlet;
 use super::publication::Refused;
@@ -17,6 +18,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct SendLeg {
     pub(super) transport: Transport,
     pub(super) downlink: Downlink,
+    pub(super) losses: LossWatch,
     report_at: Instant,
 }
 
@@ -26,6 +28,7 @@ impl SendLeg {
         Self {
             transport: Transport::new(config, now),
             downlink: Downlink::new(number, now),
+            losses: LossWatch::default(),
             report_at: now,
         }
     }

@@ -11,7 +11,7 @@ use super::inbound::InboundTrack;
 use super::moment::Moment;
 use super::outbound::{Forwarded, OutboundTrack};
 use super::outlet::Outlet;
-use super::publication::{Pending, Publication};
+use super::publication::Publication;
 use super::resend::Resend;
 use super::selector::Manner;
 use super::send_leg::SendLeg;
@@ -60,11 +60,11 @@ pub(super) struct Subscription {
     sound: Sound,
 }
 
-/// What the sound of a subscription costs.
+/// What the sound of a subscription costs, without copies of earlier packets.
 #[derive(Debug, Default)]
 struct Sound {
     since: Option<Instant>,
-    /// Packets and payload bytes sent by then.
+    /// Packets and payload bytes sent by then, copies excluded.
     sent: (u64, u64),
     /// Bits per second.
     rate: Option<f64>,
@@ -186,13 +186,31 @@ impl Subscription {
 
     /// Bits per second to be set aside for its sound.
     pub(super) fn sound(&self) -> f64 {
-        if !self.wanted.audio || self.track(MediaKind::Audio).is_none() {
+        let track = self.track(MediaKind::Audio);
+        track.map_or(0.0, |track| self.cost(track.copies))
+    }
+
+    /// The same if so many copies of earlier packets left with each one.
+    pub(super) fn cost(&self, copies: u8) -> f64 {
+        let Some(track) = self.track(MediaKind::Audio).filter(|_| self.wanted.audio) else {
             return 0.0;
-        }
+        };
         let rate = self.sound.rate;
-        rate.map_or(AUDIO.1, |rate| {
+        let once = rate.map_or(AUDIO.1, |rate| {
             (rate * AUDIO_MARGIN).clamp(AUDIO.0, AUDIO.1)
-        })
+        });
+        match track.config.redundancy {
+            Some(_) => once * (1.0 + f64::from(copies)),
+            None => once,
+        }
+    }
+
+    /// Has as many copies of earlier packets leave with each one of its sound.
+    pub(super) fn repeat(&mut self, copies: u8) {
+        let sound = |track: &&mut OutboundTrack| track.config.kind == MediaKind::Audio;
+        for track in self.tracks.iter_mut().filter(sound) {
+            track.copies = copies;
+        }
     }
 
     /// Takes what it was given.
@@ -287,19 +305,16 @@ impl Subscription {
         let Some(mut way) = leg.way(scratch, outlet) else {
             return outcome;
         };
-        for Pending {
-            slot,
-            start,
-            packet,
-            track: inbound,
-        } in &publication.pending
-        {
+        for pending in &publication.pending {
+            let packet = &pending.packet;
             let mut tracks = self.tracks.iter_mut();
             let Some(track) = tracks.find(|track| track.config.kind == packet.kind) else {
                 continue;
             };
-            let bytes = &received.datagram(*slot)[*start..];
-            let inbound = &publication.tracks[*inbound];
+            let Some(bytes) = pending.bytes(&publication.tracks, received) else {
+                continue;
+            };
+            let inbound = &publication.tracks[pending.track];
             match track.forward(packet, inbound, bytes, at, &mut way) {
                 Forwarded::Sent => outcome.packets += 1,
                 Forwarded::Dropped => {}
@@ -337,7 +352,6 @@ impl Subscription {
         if !track.selector.is_on() {
             return 0;
         }
-        let map = &inbound.config.extensions;
         let sent = nack.sequences().take(MAX_NACKED).filter(|number| {
             let Some(original) = track.selector.rewriter.original(*number) else {
                 return false;
@@ -353,7 +367,7 @@ impl Subscription {
                 may_reseal,
                 codec: codec.map(|codec| codec.codec),
             };
-            track.resend(&resend, bytes, map, rtx, at, &mut way)
+            track.resend(&resend, bytes, inbound, rtx, at, &mut way)
         });
         sent.count() as u64
     }
@@ -412,7 +426,10 @@ impl Subscription {
         out: &mut Vec<u8>,
     ) {
         let sound = self.track(MediaKind::Audio);
-        let sent = sound.map(|track| (track.tally.packets_sent, track.tally.bytes_sent));
+        let sent = sound.map(|track| {
+            let alone = track.tally.bytes_sent - track.copied_bytes;
+            (track.tally.packets_sent, alone)
+        });
         self.sound.measure(sent.unwrap_or_default(), at.now);
         let cname = Leg::Publisher(self.publication).to_string();
         for track in self.tracks.iter().filter(|track| track.selector.is_on()) {

@@ -176,7 +176,9 @@ impl Taps {
             tap.choose(publication, now);
             for pending in &publication.pending {
                 let track = &publication.tracks[pending.track];
-                let bytes = &received.datagram(pending.slot)[pending.start..];
+                let Some(bytes) = pending.bytes(&publication.tracks, received) else {
+                    continue;
+                };
                 keyframes |= tap.take(pending, track, bytes, now, &mut self.ready);
             }
         }

@@ -24,6 +24,11 @@ fn rtp_headers() {
 }
 
 #[test]
+fn redundant_audio() {
+    run("red", INPUTS, packet::red);
+}
+
+#[test]
 fn rtcp_compounds() {
     run("rtcp", INPUTS, packet::rtcp);
 }

@@ -11,6 +11,7 @@ use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{PublicationId, Wanted};
 use parlor::srtp::Profile;
 
+use crate::redundancy::{listener, lose, speak, transport_number};
 use crate::world::*;
 
 thread_local! {
@@ -87,6 +88,61 @@ fn a_forwarded_packet_allocates_nothing() {
             .for_each(|batch| send(batch, publisher.address));
         assert_eq!(ALLOCATIONS.get().0 - before, 0);
         assert_eq!(net.0, 400 * 10 * 20);
+    }
+}
+
+#[test]
+fn redundant_audio_allocates_nothing_on_the_way_in_and_out() {
+    for profile in [CM, Profile::AeadAes128Gcm] {
+        let mut world = World::new();
+        let mut publisher = world.publisher(1, 1, profile);
+        let mut subscribers: Vec<_> = (1..=20)
+            .map(|id| listener(&mut world, id, 10 + id as u16, profile))
+            .collect();
+        let all: Vec<_> = (10..2_010)
+            .map(|index| speak(&mut publisher, index, 1))
+            .collect();
+        // Every tenth packet is lost. As nobody tells of those that leave, what is remembered of them
+        // grows to its final size.
+        let lost = |index: usize| index % 10 == 9;
+        let (warm, measured) = all.split_at(1_500);
+        for (index, packet) in warm.iter().enumerate().filter(|(index, _)| !lost(*index)) {
+            world.receive_one(packet, publisher.address);
+            if index <= 100 {
+                world.advance(Duration::from_millis(20));
+            }
+            if index != 100 {
+                continue;
+            }
+            for subscriber in &mut subscribers {
+                let media = subscriber.open(&mut world.net).0;
+                let at = transport_number(media.last().expect("sound"));
+                lose(
+                    &mut world,
+                    subscriber,
+                    at - 20..at,
+                    &[at - 9, at - 5, at - 3],
+                );
+            }
+        }
+        world.net.sent.clear();
+        let (mut slab, mut net) = (ReceiveSlab::new(64), Void(0));
+        let before = (ALLOCATIONS.get().0, world.engine.counters());
+        for (_, packet) in measured
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !lost(*index))
+        {
+            slab.clear();
+            slab.push(packet, publisher.address);
+            let now = world.now;
+            world.engine.handle_datagrams(&mut slab, now, &mut net);
+        }
+        assert_eq!(ALLOCATIONS.get().0 - before.0, 0);
+        let counters = world.engine.counters();
+        assert_eq!(counters.restored - before.1.restored, 50);
+        let redundant = counters.traffic.redundant - before.1.traffic.redundant;
+        assert_eq!(redundant, 500 * 20);
     }
 }
 

@@ -14,6 +14,8 @@ mod ice;
 mod line;
 mod peer;
 mod pipe;
+mod redundancy;
+mod redundant_call;
 mod rekey;
 mod repair;
 mod scalable;

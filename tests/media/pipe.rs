@@ -10,6 +10,7 @@ use parlor::sfu::handshake::HandshakeInput;
 use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Leg, PublicationId, SubscriptionId, Wanted};
 
+use crate::redundancy::{number, speak};
 use crate::simulcast::{Camera, read};
 use crate::world::*;
 
@@ -132,6 +133,20 @@ fn subscribers_at_both_workers_receive_the_same() {
     assert_eq!(payloads(&here), payloads(&there));
     let counters = call.worlds[0].engine.counters();
     assert_eq!((counters.piped, counters.pipe_dropped), (10, 0));
+}
+
+#[test]
+fn audio_that_came_inside_a_later_packet_passes_a_mirror() {
+    let mut call = Call::new();
+    for index in [10, 12, 13] {
+        let packet = speak(&mut call.publisher, index, 1);
+        call.send(&packet);
+    }
+    exchange(&mut call.worlds);
+    for received in call.received() {
+        let heard: Vec<_> = received.iter().map(|p| number(&p.payload)).collect();
+        assert_eq!(heard, [10, 11, 12, 13]);
+    }
 }
 
 #[test]

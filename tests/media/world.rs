@@ -25,12 +25,14 @@ use ring::hmac;
 pub const VP8: u8 = 96;
 pub const VP8_RTX: u8 = 97;
 pub const OPUS: u8 = 111;
+pub const RED: u8 = 63;
 pub const VIDEO_SSRC: u32 = 1_000;
 pub const VIDEO_RTX_SSRC: u32 = 1_001;
 pub const AUDIO_SSRC: u32 = 2_000;
 pub const OUT_VP8: u8 = 100;
 pub const OUT_VP8_RTX: u8 = 101;
 pub const OUT_OPUS: u8 = 109;
+pub const OUT_RED: u8 = 110;
 
 pub const CM: Profile = Profile::Aes128CmHmacSha1_80;
 
@@ -396,7 +398,10 @@ pub fn publication(id: PublicationId, transport: TransportConfig) -> Publication
                 ssrcs: vec![AUDIO_SSRC],
                 rtx_ssrcs: Vec::new(),
                 simulcast: Simulcast::Off,
-                codecs: vec![codec(OPUS, None, Codec::Opus, 48_000)],
+                codecs: vec![
+                    codec(OPUS, None, Codec::Opus, 48_000),
+                    codec(RED, None, Codec::Red, 48_000),
+                ],
                 extensions,
                 encrypted: false,
             },
@@ -452,6 +457,7 @@ pub fn subscription(
                 ssrc,
                 rtx_ssrc: Some(ssrc + 2),
                 payload_types: vec![map(VP8, OUT_VP8, Some(OUT_VP8_RTX))],
+                redundancy: None,
                 extensions,
             },
             OutboundTrackConfig {
@@ -460,6 +466,7 @@ pub fn subscription(
                 ssrc: ssrc + 1,
                 rtx_ssrc: None,
                 payload_types: vec![map(OPUS, OUT_OPUS, None)],
+                redundancy: None,
                 extensions,
             },
         ],

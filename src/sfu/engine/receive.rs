@@ -194,10 +194,12 @@ impl Core {
                     publication.pass_reports(&mut self.post);
                     return Ok(());
                 }
+                let idle = publication.pending.is_empty();
                 if publication.receive_rtp(datagram, slot, at)? {
-                    if publication.pending.len() == 1 {
+                    if idle {
                         self.touched.push(id);
                     }
+                    self.counters.restored += std::mem::take(&mut publication.restored);
                     self.hear(id, at.now);
                 } else {
                     // What is not forwarded may still be reported.

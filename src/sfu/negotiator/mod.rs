@@ -43,6 +43,8 @@ pub struct Negotiator {
     /// Whose peer connection the others are on.
     sharing: HashMap<SubscriptionId, ClientId>,
     rotation: Rotation,
+    /// Whether audio may be redundant.
+    repeats: bool,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
 }
@@ -58,6 +60,7 @@ impl Negotiator {
             shared: HashMap::new(),
             sharing: HashMap::new(),
             rotation: Rotation::default(),
+            repeats: true,
             commands: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -69,6 +72,11 @@ impl Negotiator {
             rotation: Rotation::every(interval),
             ..self
         }
+    }
+
+    /// Says whether audio may be redundant (RFC 2198); without this it may.
+    pub fn repeating(self, repeats: bool) -> Self {
+        Self { repeats, ..self }
     }
 
     /// Chooses the worker of the leg that the next request is about.
@@ -217,7 +225,7 @@ impl Negotiator {
 
     fn publisher_offer(&mut self, id: PublicationId, sdp: &str, terms: &Terms) {
         let leg = Leg::Publisher(id);
-        let agreement = Agreement::reach(sdp, terms);
+        let agreement = Agreement::reach(sdp, terms, self.repeats);
         let answered = match self.publications.get_mut(&id) {
             None => agreement
                 .and_then(|agreement| {

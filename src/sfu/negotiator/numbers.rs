@@ -47,6 +47,10 @@ impl Numbers {
         let mut formats = Vec::new();
         let mut payload_types = Vec::new();
         for (codec, format) in track.config.codecs.iter().zip(&track.formats) {
+            // It is taken apart where it comes in.
+            if codec.codec == Codec::Red && !track.config.encrypted {
+                continue;
+            }
             let described = Format {
                 fmtp: parameters(codec.codec, format, &payload_types),
                 feedback: feedback(codec.codec, kind),
@@ -66,6 +70,17 @@ impl Numbers {
                 outbound,
                 outbound_rtx,
             });
+        }
+        if track.repeats {
+            let opus = track
+                .config
+                .codecs
+                .iter()
+                .position(|c| c.codec == Codec::Opus);
+            let opus = opus.map(|index| track.config.codecs[index].pt);
+            let known = payload_types.iter().find(|map| Some(map.inbound) == opus);
+            let red = known.and_then(|opus| self.number(red(opus.outbound), kind));
+            formats.extend(red.map(|(red, _)| red));
         }
         (formats, payload_types)
     }
@@ -131,6 +146,18 @@ fn rtx(pt: u8, media: u8) -> Format {
         clock_rate: 90_000,
         channels: 1,
         fmtp: Some(format!("apt={media}")),
+        feedback: Vec::new(),
+    }
+}
+
+/// RED around Opus of this number (RFC 2198, 5).
+fn red(opus: u8) -> Format {
+    Format {
+        pt: 0,
+        name: "red".to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        fmtp: Some(format!("{opus}/{opus}")),
         feedback: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use super::numbers::Numbers;
 use super::publisher::Track;
 use crate::entropy::Entropy;
 use crate::sfu::MediaKind;
-use crate::sfu::command::{OutboundTrackConfig, PayloadTypeMap};
+use crate::sfu::command::{OutboundTrackConfig, PayloadTypeMap, Redundancy};
 use crate::sfu::sdp::{Direction, Extension, Format, Section, SessionDescription, SsrcGroup};
 
 /// One section of ours.
@@ -267,6 +267,7 @@ impl Outgoing {
             mid: self.section.mid.clone(),
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc.filter(|_| resends),
+            redundancy: redundancy(formats, &payload_types),
             payload_types,
             extensions: extension::map(extensions),
         })
@@ -326,6 +327,25 @@ fn common_formats(ours: &Section, theirs: &Section) -> Vec<Format> {
         _ => true,
     });
     common
+}
+
+/// RED that was agreed, if it is not the publisher's own, as of one that encrypts.
+fn redundancy(formats: &[Format], payload_types: &[PayloadTypeMap]) -> Option<Redundancy> {
+    let carries = |pt: u8| payload_types.iter().any(|map| map.outbound == pt);
+    let ours = |format: &&Format| format.name.eq_ignore_ascii_case("red") && !carries(format.pt);
+    let red = formats.iter().find(ours)?;
+    let inside = red
+        .fmtp
+        .as_deref()?
+        .split('/')
+        .next()?
+        .trim()
+        .parse()
+        .ok()?;
+    carries(inside).then_some(Redundancy {
+        outbound: red.pt,
+        inside,
+    })
 }
 
 fn common_extensions(ours: &Section, theirs: &Section) -> Vec<Extension> {

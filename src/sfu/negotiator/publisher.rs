@@ -31,6 +31,8 @@ pub(super) struct Track {
     pub(super) config: InboundTrackConfig,
     /// The format of each of `config.codecs`, as the publisher described it.
     pub(super) formats: Vec<Format>,
+    /// Whether its sound may leave with copies of earlier packets.
+    pub(super) repeats: bool,
 }
 
 impl Publication {
@@ -128,7 +130,10 @@ pub(super) struct Agreement {
 
 impl Agreement {
     /// Takes what we can forward of an offer; of video only the codecs of `terms`, in that order.
-    pub(super) fn reach(sdp: &str, terms: &Terms) -> Result<Self, CloseReason> {
+    /// `repeats`: redundant audio is wanted. What is encrypted end to end is so as a whole, and so it
+    /// could neither be taken apart nor put together.
+    pub(super) fn reach(sdp: &str, terms: &Terms, repeats: bool) -> Result<Self, CloseReason> {
+        let repeats = repeats && !terms.encrypted;
         let mut offer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
         if let Some(codecs) = &terms.codecs {
             offer.sections.iter_mut().for_each(|s| restrict(s, codecs));
@@ -145,10 +150,10 @@ impl Agreement {
         for (index, section) in offer.sections.iter().enumerate() {
             let is_chosen = chosen.contains(&index);
             if is_chosen && section.direction.sends() {
-                tracks.extend(track(section, terms.encrypted));
+                tracks.extend(track(section, terms.encrypted, repeats));
             }
             sections.push(match is_chosen || rests(&offer, section, head) {
-                true => accept(section),
+                true => accept(section, repeats),
                 false => section.refused(),
             });
         }
@@ -205,7 +210,7 @@ fn choose(offer: &SessionDescription) -> Vec<usize> {
     chosen.into_iter().map(|(index, _)| index).collect()
 }
 
-fn accept(offered: &Section) -> Section {
+fn accept(offered: &Section, repeats: bool) -> Section {
     let mut formats = Vec::new();
     for codec in supported(offered) {
         formats.push(match codec.codec {
@@ -213,6 +218,9 @@ fn accept(offered: &Section) -> Section {
             _ => codec.format.clone(),
         });
         formats.extend(codec.rtx.cloned());
+    }
+    if repeats {
+        prefer_red(&mut formats);
     }
     let (rids, simulcast) = accept_simulcast(offered);
     Section {
@@ -231,6 +239,12 @@ fn accept(offered: &Section) -> Section {
         simulcast,
         ..Section::default()
     }
+}
+
+/// Puts RED in front. Chromium sends it if it stands before what it carries, and then with one copy
+/// of an earlier packet in each.
+fn prefer_red(formats: &mut [Format]) {
+    formats.sort_by_key(|format| !format.name.eq_ignore_ascii_case("red"));
 }
 
 /// Opus as we are glad to get it: in stereo if the publisher says that it has stereo to send
@@ -292,7 +306,7 @@ fn pause(section: &mut Section, layers: usize) {
     *list = marked.collect::<Vec<_>>().join(";");
 }
 
-fn track(section: &Section, encrypted: bool) -> Option<Track> {
+fn track(section: &Section, encrypted: bool, repeats: bool) -> Option<Track> {
     let pairs: Vec<(u32, u32)> = section
         .ssrc_groups
         .iter()
@@ -323,6 +337,7 @@ fn track(section: &Section, encrypted: bool) -> Option<Track> {
         formats: supported(section)
             .map(|codec| codec.format.clone())
             .collect(),
+        repeats: repeats && section.kind() == Some(MediaKind::Audio),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The negotiator answers what real browsers offered.
 
 mod publisher;
+mod redundancy;
 mod restart;
 mod rotation;
 mod shared;

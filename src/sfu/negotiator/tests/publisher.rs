@@ -161,7 +161,11 @@ fn simulcast_by_ssrc_group_lists_the_lowest_layer_first() {
 fn stereo_is_asked_of_a_publisher_that_has_it_and_promised_to_its_subscribers() {
     let opus = |text: &str| {
         let sdp = SessionDescription::parse(text).unwrap();
-        sdp.sections[0].formats[0].clone()
+        let mut formats = sdp.sections[0].formats.iter();
+        formats
+            .find(|format| format.name == "opus")
+            .cloned()
+            .unwrap()
     };
     let check = |offered: &str, answered: Option<&str>| {
         let mut sfu = Sfu::new();
