@@ -166,9 +166,11 @@ test("a call goes on with 5 % loss and 50 ms of delay each way, and hardly any o
   const [ana, ben] = await pair();
   await afar.line({ down: { delay: 0.05 }, up: { delay: 0.05 } });
   const { anas, bens } = await call.talk(ana, ben);
+  // Browsers send one copy of each packet of sound, and both are lost for 0.25 % of them: in half a
+  // minute that is four times, and eight are not rare. We send two copies.
   const ways = [
-    { way: "towards the subscriber", who: ben, stream: anas },
-    { way: "from the publisher", who: ana, stream: bens },
+    { way: "towards the subscriber", who: ben, stream: anas, most: 0.005 },
+    { way: "from the publisher", who: ana, stream: bens, most: 0.01 },
   ];
   const look = () => Promise.all(ways.map(({ who, stream }) => who.call("inbound", stream)));
   // What is made up in the beginning is not on account of the network.
@@ -185,11 +187,11 @@ test("a call goes on with 5 % loss and 50 ms of delay each way, and hardly any o
   const freezes = await Promise.all(ways.map(({ who, stream }) => who.call("longestFreeze", stream)));
   const now = await look();
   await Promise.all(ways.map(({ who, stream }) => who.flowing(stream)));
-  for (const [index, { way }] of ways.entries()) {
+  for (const [index, { way, most }] of ways.entries()) {
     const got = between(before[index], now[index]);
     const text = `${way}: ${got.text}, the longest ${freezes[index].toFixed(2)} s without a frame`;
     t.diagnostic(text);
-    assert.ok(got.concealed < 0.005, text);
+    assert.ok(got.concealed < most, text);
     assert.ok(got.lost < 0.02, text);
     assert.ok(freezes[index] < 1, text);
   }
