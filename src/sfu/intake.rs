@@ -223,7 +223,11 @@ impl Intake<'_> {
         let stream = &mut self.track.streams[self.index];
         let whole = &bytes[..header.payload.end];
         stream.cache.insert(sequence, whole, now);
-        self.push(Some((slot, start)), packet);
+        self.pending.push(Pending {
+            slab: Some((slot, start)),
+            track: self.number,
+            packet,
+        });
         Ok(())
     }
 
@@ -263,14 +267,6 @@ impl Intake<'_> {
                 track,
                 packet,
             });
-        });
-    }
-
-    fn push(&mut self, slab: Option<(usize, usize)>, packet: Packet) {
-        self.pending.push(Pending {
-            slab,
-            track: self.number,
-            packet,
         });
     }
 }

@@ -78,7 +78,8 @@ impl OutboundTrack {
     }
 
     /// Makes what left of `sound` once more, byte for byte: the payload type of RED if it was that,
-    /// and then it is in `out`. `None`: it cannot be made any more.
+    /// and then it is in `out`. `None`: it cannot be made any more. RED's own number needs no look: on
+    /// one leg it belongs to that of the Opus inside (`negotiator::numbers`), which is compared.
     pub(super) fn pack_again(
         &self,
         sound: Sound<'_>,

@@ -32,7 +32,7 @@ use crate::sfu::stats::LegStats;
 use crate::telemetry::histogram::Histogram;
 
 /// Commands and handshake results that may wait for a worker. When full, the sender waits; the
-/// worker drains them all on each turn, so that is no longer than one turn.
+/// worker takes some on each turn, so that is no longer than one turn.
 const INPUTS_LEN: usize = 1024;
 
 /// Events of all workers that may wait for the hub. When full, they stay in the engine until there is room.
