@@ -42,11 +42,12 @@ impl Accounts<'_> {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: i32,
-    secret: String,
-    created_at: i64,
+row! {
+    struct Row {
+        id: i32,
+        secret: String,
+        created_at: i64,
+    }
 }
 
 impl TryFrom<Row> for Account {

@@ -84,13 +84,14 @@ impl CallbacksOf<'_> {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    event_group: String,
-    event: String,
-    url: String,
-    created_at: i64,
+row! {
+    struct Row {
+        id: String,
+        event_group: String,
+        event: String,
+        url: String,
+        created_at: i64,
+    }
 }
 
 impl TryFrom<Row> for Callback {

@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::DbError;
-
-/// The schema, for both engines: the statements are in the dialect that they share.
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+use super::migrations::{self, MIGRATIONS};
 
 /// How long a statement waits for a connection, before the store counts as unavailable. REST
 /// clients give up after 2 s at the earliest. SQLite waits as long for another process to finish
@@ -127,7 +124,7 @@ impl Place {
         MIGRATIONS
             .run(&mut *transaction)
             .await
-            .map_err(|error| DbError::migration(error, newest_migration()))?;
+            .map_err(|error| DbError::migration(error, migrations::newest()))?;
         Ok(transaction.commit().await?)
     }
 
@@ -169,12 +166,6 @@ impl Place {
             }
         }
     }
-}
-
-/// The last step of the schema that this program knows.
-pub(super) fn newest_migration() -> i64 {
-    let versions = MIGRATIONS.iter().map(|migration| migration.version);
-    versions.max().expect("there are migrations")
 }
 
 /// A URL's meaning, without a log line for each statement.

@@ -7,7 +7,8 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
 
 use super::DbError;
-use super::connect::{Place, newest_migration};
+use super::connect::Place;
+use super::migrations;
 use crate::clock::Clock;
 
 /// What was found.
@@ -112,7 +113,7 @@ async fn postgres(place: &AnyConnectOptions, clock: Clock) -> Result<Found, DbEr
 fn empty() -> Found {
     Found {
         schema: None,
-        known: newest_migration(),
+        known: migrations::newest(),
         writable: true,
         damage: None,
         projects: None,
@@ -140,7 +141,7 @@ async fn projects(
     connection: &mut AnyConnection,
     schema: Option<i64>,
 ) -> Result<Option<i64>, DbError> {
-    if schema != Some(newest_migration()) {
+    if schema != Some(migrations::newest()) {
         return Ok(None);
     }
     let count = sqlx::query_scalar("SELECT COUNT(*) FROM projects");

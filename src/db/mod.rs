@@ -4,12 +4,26 @@
 //! other numbers as `BIGINT`, `TEXT`, keys made here and not by the database. A `BOOLEAN` is read
 //! as `CAST(… AS INTEGER)`, because sqlx cannot read SQLite's through its common driver.
 
+/// A row of a result, whose columns are found by their names.
+macro_rules! row {
+    (struct $name:ident { $($column:ident: $type:ty,)* }) => {
+        struct $name { $($column: $type,)* }
+
+        impl sqlx::FromRow<'_, sqlx::any::AnyRow> for $name {
+            fn from_row(row: &sqlx::any::AnyRow) -> sqlx::Result<Self> {
+                Ok(Self { $($column: sqlx::Row::try_get(row, stringify!($column))?,)* })
+            }
+        }
+    };
+}
+
 pub mod accounts;
 pub mod backup;
 pub mod callbacks;
 mod connect;
 pub mod error;
 pub mod inspect;
+mod migrations;
 mod pool;
 pub mod projects;
 pub mod sessions;
@@ -101,7 +115,7 @@ impl Db {
             sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
                 .fetch_one(&self.reader)
                 .await?;
-        if newest < Some(connect::newest_migration()) {
+        if newest < Some(migrations::newest()) {
             return Err(DbError::Outdated);
         }
         Ok(())

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::any::{Any, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
-use sqlx::{AnyPool, Describe, Either, Error, Execute, Executor, SqlStr, Transaction};
+use sqlx::{AnyPool, Either, Error, Execute, Executor, SqlStr, Transaction};
 use tracing::{Span, trace_span};
 
 use crate::clock::Clock;
@@ -133,12 +133,5 @@ impl<'c> Executor<'c> for &Pool {
         'c: 'e,
     {
         self.connections.prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Any>, Error>>
-    where
-        'c: 'e,
-    {
-        self.connections.describe(sql)
     }
 }

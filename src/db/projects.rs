@@ -109,17 +109,18 @@ impl Projects<'_> {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: i32,
-    name: String,
-    secret: String,
-    old_secret: Option<String>,
-    old_secret_until: Option<i64>,
-    status: String,
-    max_connections: Option<i64>,
-    video_codecs: Option<String>,
-    created_at: i64,
+row! {
+    struct Row {
+        id: i32,
+        name: String,
+        secret: String,
+        old_secret: Option<String>,
+        old_secret_until: Option<i64>,
+        status: String,
+        max_connections: Option<i64>,
+        video_codecs: Option<String>,
+        created_at: i64,
+    }
 }
 
 impl TryFrom<Row> for Project {

@@ -108,19 +108,20 @@ impl SessionsOf<'_> {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    project_id: i32,
-    media_mode: String,
-    archive_mode: String,
-    archive_name: Option<String>,
-    archive_resolution: Option<String>,
-    location: Option<String>,
-    e2ee: i32,
-    max_connections: Option<i64>,
-    video_codecs: Option<String>,
-    created_at: i64,
+row! {
+    struct Row {
+        id: String,
+        project_id: i32,
+        media_mode: String,
+        archive_mode: String,
+        archive_name: Option<String>,
+        archive_resolution: Option<String>,
+        location: Option<String>,
+        e2ee: i32,
+        max_connections: Option<i64>,
+        video_codecs: Option<String>,
+        created_at: i64,
+    }
 }
 
 impl TryFrom<Row> for Session {

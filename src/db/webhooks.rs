@@ -376,14 +376,15 @@ impl Webhooks<'_> {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct DueRow {
-    id: String,
-    body: String,
-    secret: String,
-    created_at: i64,
-    attempts: i64,
-    next_at: i64,
+row! {
+    struct DueRow {
+        id: String,
+        body: String,
+        secret: String,
+        created_at: i64,
+        attempts: i64,
+        next_at: i64,
+    }
 }
 
 impl DueRow {
@@ -400,18 +401,19 @@ impl DueRow {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct StoredRow {
-    id: String,
-    project_id: i32,
-    session_id: String,
-    event: String,
-    url: String,
-    created_at: i64,
-    attempts: i64,
-    next_at: i64,
-    last_error: Option<String>,
-    failed_at: Option<i64>,
+row! {
+    struct StoredRow {
+        id: String,
+        project_id: i32,
+        session_id: String,
+        event: String,
+        url: String,
+        created_at: i64,
+        attempts: i64,
+        next_at: i64,
+        last_error: Option<String>,
+        failed_at: Option<i64>,
+    }
 }
 
 impl TryFrom<StoredRow> for StoredWebhook {
