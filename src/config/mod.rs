@@ -7,29 +7,33 @@ mod acme;
 pub mod http;
 pub mod layers;
 pub mod limits;
+pub mod media;
+mod problem;
 pub mod telemetry;
+pub mod tls;
 pub mod turn;
 pub mod values;
 pub mod webhooks;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::codec::VideoCodecs;
 use layers::Layers;
 use values::{PublicUrl, Reader};
 
 use crate::db;
-use crate::sfu::worker::MAX_WORKERS;
 use crate::turn::ice_servers::Elsewhere;
 
 pub use acme::AcmeConfig;
 pub use http::HttpConfig;
 pub use layers::Sources;
 pub use limits::Limits;
+pub use media::{Announce, MediaConfig};
+pub use problem::{ConfigError, Problem};
 pub use telemetry::TracesConfig;
+pub use tls::{CertificateFiles, TlsConfig};
 pub use turn::TurnConfig;
 pub use webhooks::WebhookConfig;
 
@@ -64,63 +68,6 @@ pub struct Config {
     pub traces: Option<TracesConfig>,
     /// What is logged, and how.
     pub log: LogConfig,
-}
-
-/// Where the certificate is from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TlsConfig {
-    /// From files that somebody else keeps up to date.
-    Files(CertificateFiles),
-    /// From an authority, by ourselves.
-    Acme(AcmeConfig),
-}
-
-/// Where certificate and key are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The chain in PEM, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// Its private key in PEM.
-    pub key: PathBuf,
-}
-
-/// The media port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MediaConfig {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// Whether clients are told of that.
-    pub udp: bool,
-    /// Whether media is taken over TCP, and clients are told.
-    pub tcp: bool,
-    /// Where, if not at the port of HTTP.
-    pub tcp_listen: Option<SocketAddr>,
-    /// What clients are told.
-    pub announce: Announce,
-    /// How many threads forward media.
-    pub workers: usize,
-    /// What the kernel is asked to buffer for each of them, each way, in bytes.
-    pub socket_buffer: usize,
-    /// Whether publishers are asked for simulcast.
-    pub simulcast: bool,
-    /// Whether audio may come and leave with copies of earlier packets.
-    pub audio_redundancy: bool,
-    /// Which video codecs are used, unless a project or a session says so; `None`: all.
-    pub video_codecs: Option<VideoCodecs>,
-    /// How often the keys of media are changed, if at all.
-    pub key_rotation: Option<Duration>,
-}
-
-/// The shortest time between two changes of keys. Each costs a handshake and a negotiation.
-const MIN_KEY_ROTATION: Duration = Duration::from_secs(10);
-
-/// Which addresses clients are told to send media to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Announce {
-    /// The bound address, or those of all interfaces when bound to none in particular.
-    Auto,
-    /// These, best first.
-    Addresses(Vec<IpAddr>),
 }
 
 /// Where projects and sessions are stored.
@@ -174,37 +121,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// Everything that is wrong with the settings.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", list(.0))]
-pub struct ConfigError(pub Vec<Problem>);
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// `section.key`, or a file.
-    pub key: String,
-    /// What is wrong, and where it came from.
-    pub what: String,
-    /// A good value.
-    pub example: Option<&'static str>,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.what)?;
-        match self.example {
-            Some(example) => write!(f, "; for example {example}"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn list(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
-    format!("the settings are not usable:{}", lines.concat())
 }
 
 impl Config {
@@ -266,7 +182,7 @@ impl Config {
         let ice = turn::read_elsewhere(reader);
         let metrics = reader.optional("metrics.listen", "\"127.0.0.1:9464\"");
         let data_dir = PathBuf::from(reader.required("data.dir", "\"/var/lib/parlor\""));
-        let tls = read_tls(reader, &data_dir);
+        let tls = TlsConfig::read(reader, &data_dir);
         let database = DatabaseConfig::read(reader);
         let auth = AuthConfig::read(reader);
         let mut limits = Limits::read(reader);
@@ -305,78 +221,6 @@ impl Config {
     }
 }
 
-impl MediaConfig {
-    fn read(reader: &mut Reader, dev: bool) -> Option<Self> {
-        const EXAMPLE: &str = "[\"203.0.113.7\"]";
-        let listen = reader.parsed::<SocketAddr>("media.listen", "\"[::]:3478\"");
-        let [udp, tcp] = ["media.udp", "media.tcp"].map(|key| reader.boolean(key));
-        let tcp_listen = reader.optional("media.tcp_listen", "\"0.0.0.0:3478\"");
-        let texts = reader.list("media.announce");
-        let workers = reader.count_or_auto::<usize>("media.workers", "4");
-        if workers.flatten().is_some_and(|count| count > MAX_WORKERS) {
-            let what = format!("must be at most {MAX_WORKERS}");
-            reader.problem("media.workers", &what, Some("4"));
-        }
-        let socket_buffer = reader.size("media.socket_buffer", "\"4MiB\"");
-        let simulcast = reader.boolean("media.simulcast");
-        let audio_redundancy = reader.boolean("media.audio_redundancy");
-        let video_codecs = read_video_codecs(reader);
-        let key_rotation = read_key_rotation(reader);
-        if texts.is_empty() && !dev && listen.is_some_and(|at| at.ip().is_unspecified()) {
-            let what = "must say where clients send media to, or [\"auto\"]";
-            reader.problem("media.announce", what, Some(EXAMPLE));
-        }
-        let announce = if texts.is_empty() || texts == ["auto"] {
-            Announce::Auto
-        } else {
-            let mut addresses = Vec::new();
-            for text in &texts {
-                addresses.push(reader.parse("media.announce", text, EXAMPLE)?);
-            }
-            Announce::Addresses(addresses)
-        };
-        Some(Self {
-            listen: listen?,
-            udp,
-            tcp,
-            tcp_listen: tcp_listen?,
-            announce,
-            workers: workers?.unwrap_or_else(per_core),
-            socket_buffer: socket_buffer?,
-            simulcast,
-            audio_redundancy,
-            video_codecs: video_codecs?,
-            key_rotation: key_rotation?,
-        })
-    }
-}
-
-fn read_key_rotation(reader: &mut Reader) -> Option<Option<Duration>> {
-    const KEY: &str = "media.key_rotation";
-    let interval = reader.duration_or_zero(KEY, "\"10min\"")?;
-    if !interval.is_zero() && interval < MIN_KEY_ROTATION {
-        let what = format!("must be at least {}s, or 0s", MIN_KEY_ROTATION.as_secs());
-        reader.problem(KEY, &what, Some("\"10min\""));
-    }
-    Some((!interval.is_zero()).then_some(interval))
-}
-
-fn read_video_codecs(reader: &mut Reader) -> Option<Option<VideoCodecs>> {
-    const KEY: &str = "media.video_codecs";
-    match reader.list(KEY)[..] {
-        [] => Some(None),
-        ref names => reader
-            .parse(KEY, &names.join(","), "[\"h264\", \"vp8\"]")
-            .map(Some),
-    }
-}
-
-/// One worker per core that this process may use.
-fn per_core() -> usize {
-    let cores = std::thread::available_parallelism();
-    cores.map_or(1, std::num::NonZero::get).min(MAX_WORKERS)
-}
-
 impl DatabaseConfig {
     fn read(reader: &mut Reader) -> Option<Self> {
         let url = reader.secret("database.url");
@@ -401,45 +245,6 @@ impl AuthConfig {
             legacy_header: reader.boolean("auth.legacy_header"),
             secret_grace: reader.duration("auth.secret_grace", "\"24h\"")?,
         })
-    }
-}
-
-/// Files, an authority, or nothing.
-fn read_tls(reader: &mut Reader, data_dir: &Path) -> Option<Option<TlsConfig>> {
-    let files = read_certificate_files(reader);
-    let acme = AcmeConfig::read(reader, data_dir);
-    match (files?, acme?) {
-        (Some(_), Some(_)) => {
-            let what = "is set, and so is tls.certificate_file: the certificate is from one or \
-                        from the other";
-            reader.problem("acme.domains", what, Some("[]"));
-            None
-        }
-        (Some(files), None) => Some(Some(TlsConfig::Files(files))),
-        (None, Some(acme)) => Some(Some(TlsConfig::Acme(acme))),
-        (None, None) => Some(None),
-    }
-}
-
-/// Both files or none.
-fn read_certificate_files(reader: &mut Reader) -> Option<Option<CertificateFiles>> {
-    let [certificate, key] = ["certificate_file", "key_file"].map(|name| {
-        let key = format!("tls.{name}");
-        (reader.text(&key), key)
-    });
-    match [certificate, key] {
-        [(certificate, _), (key, _)] if certificate.is_empty() == key.is_empty() => {
-            let (certificate, key) = (certificate.into(), key.into());
-            let files = CertificateFiles { certificate, key };
-            Some((!files.key.as_os_str().is_empty()).then_some(files))
-        }
-        both => {
-            for (_, key) in both.iter().filter(|(text, _)| text.is_empty()) {
-                let example = Some("\"/etc/parlor/tls/privkey.pem\"");
-                reader.problem(key, "is missing, and its twin is set", example);
-            }
-            None
-        }
     }
 }
 
