@@ -102,18 +102,22 @@ pub(super) struct Links {
 
 impl Links {
     /// Accepts a websocket: a resume of a known link, a resume of an unknown one, or a new link.
+    /// Returns the link that is resumed.
     pub(super) fn open(
         &mut self,
         socket: SocketKey,
         open: SocketOpen,
         config: &HubConfig,
         now: Instant,
-    ) {
+    ) -> Option<LinkId> {
         let known = open
             .socket_id
             .and_then(|id| self.by_socket_id.get(&id).copied());
         match known {
-            Some(link) if open.reconnect => self.resume(link, socket, config, now),
+            Some(link) if open.reconnect => {
+                self.resume(link, socket, config, now);
+                return Some(link);
+            }
             // A socket id is chosen anew for every first websocket.
             Some(_) => self.close(socket, close::GONE),
             None if self.links.len().max(self.wires.len()) >= config.sockets => {
@@ -126,6 +130,7 @@ impl Links {
             }
             None => self.create(socket, open.socket_id, config, now),
         }
+        None
     }
 
     /// Attaches a new websocket to a link: the old one is closed, and everything that was not

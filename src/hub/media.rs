@@ -2,6 +2,7 @@
 //! 13.4 and 13.7).
 
 use super::Hub;
+use super::link::{LinkId, Stage};
 use super::request::Caller;
 use super::session::{Delivery, Source};
 use super::tell::Audience;
@@ -154,6 +155,40 @@ impl Hub {
                 leg: Leg::Shared(_),
                 ..
             } => {}
+        }
+    }
+
+    /// A client has come back: where it lost its websocket it may have lost the way of its media, and
+    /// it would only find that out by and by.
+    pub(super) fn watch_legs(&mut self, link: LinkId) {
+        let Some(&Stage::Joined(key, id)) = self.links.stage(link) else {
+            return;
+        };
+        let session = self.session(key);
+        let Some(connection) = session.connections.get(&id) else {
+            return;
+        };
+        let published = |id| match session.streams.get(id)?.source {
+            Source::Routed {
+                publication,
+                connected: true,
+                ..
+            } => Some(Leg::Publisher(publication)),
+            _ => None,
+        };
+        let subscribed = |(stream, id)| {
+            let subscriber = session.streams.get(stream)?.subscribers.get(id)?;
+            match subscriber.media {
+                Delivery::Routed(id) if subscriber.connected => Some(Leg::Subscriber(id)),
+                _ => None,
+            }
+        };
+        let published = connection.streams.iter().filter_map(published);
+        let subscriptions = connection.subscriptions.iter();
+        let subscribed = subscriptions.filter_map(|(stream, id)| subscribed((stream, id)));
+        let legs: Vec<_> = published.chain(subscribed).collect();
+        for leg in legs {
+            self.media(key, Request::Watch { leg });
         }
     }
 

@@ -126,7 +126,9 @@ impl Hub {
 
     /// A websocket was accepted.
     pub fn handle_socket_opened(&mut self, socket: SocketKey, open: SocketOpen, now: Instant) {
-        self.links.open(socket, open, &self.config, now);
+        if let Some(link) = self.links.open(socket, open, &self.config, now) {
+            self.watch_legs(link);
+        }
         self.settle(now);
     }
 

@@ -40,6 +40,8 @@ pub enum Command {
         /// What comes next.
         generation: Generation,
     },
+    /// The leg's client may have moved: say if nothing comes any more.
+    Watch(Leg),
     /// A subscriber changed what it wants.
     Update {
         /// Whose.
@@ -100,6 +102,8 @@ pub enum EngineEvent {
     Connected(Leg),
     /// The leg has other keys now.
     Rekeyed(Leg),
+    /// Nothing comes on a leg that is watched: ICE is to be restarted.
+    Silent(Leg),
     /// The engine gave the leg up and forgot it.
     Closed(Leg, CloseReason),
     /// A subscriber's network has become too bad for video, or good enough again.
@@ -114,7 +118,10 @@ impl EngineEvent {
     /// What it is about: a leg, or a group.
     pub(super) fn subject(&self) -> (Option<Leg>, Option<GroupId>) {
         match self {
-            Self::Connected(leg) | Self::Rekeyed(leg) | Self::Closed(leg, _) => (Some(*leg), None),
+            Self::Connected(leg)
+            | Self::Rekeyed(leg)
+            | Self::Silent(leg)
+            | Self::Closed(leg, _) => (Some(*leg), None),
             Self::Fallback(id, _) => (Some(Leg::Subscriber(*id)), None),
             Self::Layers(id, _) => (Some(Leg::Publisher(*id)), None),
             Self::Speaker(group, _) => (None, Some(*group)),

@@ -477,6 +477,12 @@ impl Legs {
 
     /// When a leg wants to be driven.
     pub(super) fn poll_timeout(&self, leg: Leg) -> Option<Instant> {
+        let transport = self.transport(leg);
+        let silent = transport.and_then(|transport| transport.silence.poll_timeout());
+        silent.into_iter().chain(self.next_work(leg)).min()
+    }
+
+    fn next_work(&self, leg: Leg) -> Option<Instant> {
         match leg {
             Leg::Publisher(id) => {
                 let publication = self.publications.get(&id)?;

@@ -62,6 +62,7 @@ mod rewrite;
 mod rollover;
 mod selector;
 mod send_leg;
+mod silence;
 mod speaker;
 mod stream;
 mod subscription;
@@ -172,6 +173,12 @@ pub enum Request {
         /// All of what is wanted from now on.
         wanted: Wanted,
     },
+    /// The client at the other end was away and has come back, perhaps from elsewhere: should nothing
+    /// come on this leg, ICE is restarted. A leg that is alive is left alone.
+    Watch {
+        /// Which; of those that share one, any.
+        leg: Leg,
+    },
     /// A stream ended; ends its subscriptions too, without further events.
     Unpublish {
         /// Which.
@@ -244,7 +251,7 @@ pub enum Fallback {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Send this offer to the subscriber: the first, or a later one because what it receives has
-    /// changed. Answered by [`Request::SubscriberAnswer`].
+    /// changed, or for other keys or an ICE restart. Answered by [`Request::SubscriberAnswer`].
     Offer {
         /// To whom.
         subscription: SubscriptionId,
@@ -263,7 +270,7 @@ pub enum Event {
         /// Where.
         leg: Leg,
     },
-    /// Ask the publisher for an offer: the answer will be another one, as other layers are of use.
+    /// Ask the publisher for an offer: the answer will be another one, or the offer is to restart ICE.
     Renegotiate {
         /// Whom.
         publication: PublicationId,

@@ -119,6 +119,7 @@ impl Shards {
             | Request::SubscriberOffer { subscription, .. }
             | Request::Update { subscription, .. } => self.worker(Leg::Subscriber(*subscription)),
             Request::Unpublish { publication } => self.worker(Leg::Publisher(*publication)),
+            Request::Watch { leg } => self.worker(*leg),
         }
     }
 
@@ -160,6 +161,7 @@ impl Shards {
             }
             Command::Offer { leg, .. }
             | Command::RestartIce { leg, .. }
+            | Command::Watch(leg)
             | Command::Rekey { leg, .. } => {
                 self.commands.push_back((self.worker(*leg), command));
             }

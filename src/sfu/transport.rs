@@ -7,6 +7,7 @@ use super::command::{Fingerprint, Generation, IceCredentials, TransportConfig};
 use super::datagram::SLOT_LEN;
 use super::handshake::SrtpKeys;
 use super::path::Path;
+use super::silence::Silence;
 use super::stun::BindingRequest;
 use super::timers::Armed;
 use crate::srtp::{Opener, Sealer, SrtpError};
@@ -36,6 +37,7 @@ pub(super) struct Transport {
     selected: Option<Path>,
     /// Last authenticated check, or the creation.
     consent_at: Instant,
+    pub(super) silence: Silence,
     pub(super) srtp: Option<Srtp>,
     /// What opened packets before the last change of keys, and until when it does.
     old: Option<(Opener, Instant)>,
@@ -93,6 +95,7 @@ impl Transport {
             paths: Vec::new(),
             selected: None,
             consent_at: now,
+            silence: Silence::new(now),
             srtp: None,
             old: None,
             generation: Generation::default(),
@@ -116,12 +119,14 @@ impl Transport {
 
     /// Verifies and decrypts RTP in place; returns its length.
     pub(super) fn open_rtp(&mut self, datagram: &mut [u8], now: Instant) -> Option<usize> {
-        self.open(datagram, now, Opener::open_rtp)
+        let opened = self.open(datagram, now, Opener::open_rtp);
+        opened.inspect(|_| self.silence.hear(now))
     }
 
     /// Verifies and decrypts RTCP in place; returns its length.
     pub(super) fn open_rtcp(&mut self, datagram: &mut [u8], now: Instant) -> Option<usize> {
-        self.open(datagram, now, Opener::open_rtcp)
+        let opened = self.open(datagram, now, Opener::open_rtcp);
+        opened.inspect(|_| self.silence.hear(now))
     }
 
     /// Opens with the keys that there are, or with the ones before.
@@ -183,6 +188,7 @@ impl Transport {
             change.retired_ufrag = self.retiring.take().map(|ice| ice.local_ufrag);
         }
         self.consent_at = now;
+        self.silence.hear(now);
         match self.paths.iter_mut().find(|known| known.path == on) {
             Some(known) => known.checked_at = now,
             None => {
@@ -237,6 +243,7 @@ impl Transport {
         }
         // A restart is a sign of life from the other side of signaling.
         self.consent_at = now;
+        self.silence.restarting(now);
         let old = std::mem::replace(&mut self.ice, ice);
         if old.local_ufrag == self.ice.local_ufrag {
             return None;

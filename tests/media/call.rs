@@ -203,6 +203,41 @@ fn on_a_good_network_everything_arrives_once() {
 }
 
 #[test]
+fn a_subscriber_that_comes_back_from_elsewhere_soon_has_its_media_back() {
+    let link = Link {
+        delay: Duration::from_millis(20),
+        jitter: Duration::ZERO,
+        loss: 0.0,
+    };
+    let mut call = connected_call(link, 1);
+    call.talk(Duration::from_secs(1));
+    // What the SFU sends to where it was reaches nobody.
+    call.subscriber.0.unplug();
+    call.subscriber.1 = SocketAddr::from(([10, 0, 0, 4], 4000));
+    call.talk(Duration::from_secs(4));
+    let leg = Leg::Subscriber(SUBSCRIPTION);
+    let request = Request::Watch { leg };
+    assert_eq!(call.sfu.0.ask(request, call.now, &mut call.net), []);
+    call.now += Duration::from_millis(300);
+    let mut said = call.sfu.0.run(call.now, &mut call.net);
+    let Some(Event::Offer { sdp, .. }) = said.pop() else {
+        panic!("no offer");
+    };
+    let addr = call.subscriber.1;
+    let sdp = call.subscriber.0.restart(sdp, addr, call.now);
+    let subscription = SUBSCRIPTION;
+    let request = Request::SubscriberAnswer { subscription, sdp };
+    let said = call.sfu.0.ask(request, call.now, &mut call.net);
+    assert_eq!(said, []);
+    let sent = call.publisher.0.audio.sent as usize;
+    call.talk(Duration::from_secs(2));
+    let received = &call.subscriber.0.audio.received;
+    let first = received.range(sent as u32..).next();
+    let (first, _) = first.expect("audio goes on");
+    assert!(*first < sent as u32 + 25, "after half a second");
+}
+
+#[test]
 fn with_two_percent_loss_and_reordering_all_video_arrives_and_hardly_any_audio_is_missed() {
     let link = Link {
         delay: Duration::from_millis(20),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use parlor::rtp::rtcp::feedback::push_pli;
 use parlor::sfu::command::{Command, EngineEvent};
 use parlor::sfu::handshake::{HandshakeInput, HandshakeOutput};
 use parlor::sfu::path::{Path, TcpId, Via};
@@ -146,6 +147,112 @@ fn our_own_restart_of_ice_takes_effect_with_the_first_check() {
     world.net.sent.clear();
     world.receive_one(&publisher.audio(1), publisher.address);
     assert_eq!(subscriber.open(&mut world.net).0.len(), 1);
+}
+
+/// Both legs, watched; nothing has come on them for so many seconds.
+fn watched_after(seconds: u32) -> (World, [Peer; 2]) {
+    let mut world = World::new();
+    let publisher = world.publisher(1, 1, CM);
+    let subscriber = world.subscriber(1, 1, 11, CM);
+    world.advance(seconds * S);
+    for leg in [publisher.leg, subscriber.leg] {
+        world.command(Command::Watch(leg));
+    }
+    (world, [publisher, subscriber])
+}
+
+#[test]
+fn of_a_watched_leg_on_which_nothing_comes_it_is_said_so_soon_and_once_more() {
+    let (mut world, peers) = watched_after(6);
+    let silent = peers.each_ref().map(|peer| EngineEvent::Silent(peer.leg));
+    world.advance(S / 2);
+    assert_eq!(world.events(), silent);
+    world.advance(4 * S);
+    assert_eq!(world.events(), []);
+    world.advance(2 * S);
+    assert_eq!(world.events(), silent);
+    world.advance(12 * S);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn a_leg_that_nobody_watches_may_be_silent() {
+    let mut world = World::new();
+    world.publisher(1, 1, CM);
+    world.subscriber(1, 1, 11, CM);
+    world.advance(20 * S);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn whatever_is_authentic_shows_that_a_watched_leg_is_alive() {
+    let (mut world, [mut publisher, mut subscriber]) = watched_after(0);
+    let mut plain = Vec::new();
+    push_pli(&mut plain, 1, out_ssrc(1));
+    for second in 0..12 {
+        let packet = publisher.audio(second);
+        world.receive_one(&packet, publisher.address);
+        let feedback = subscriber.rtcp(&plain);
+        world.receive_one(&feedback, subscriber.address);
+        world.advance(S);
+    }
+    assert_eq!(world.events(), []);
+    // What is not, does not.
+    let (mut world, [mut publisher, _]) = watched_after(0);
+    let packet = publisher.audio(1);
+    let mut forged = Peer::new(publisher.leg, 1, CM);
+    forged.ice.local_pwd = "some-other-password-of-22".into();
+    world.receive_one(&packet, publisher.address);
+    for _ in 0..4 {
+        world.advance(S);
+        world.receive_one(&packet, publisher.address);
+        world.check(&forged);
+    }
+    assert!(world.events().contains(&EngineEvent::Silent(publisher.leg)));
+}
+
+#[test]
+fn a_restart_that_the_peer_began_has_its_time() {
+    let (mut world, [mut publisher, subscriber]) = watched_after(2);
+    publisher.ice = credentials("restarted");
+    world.command(Command::RestartIce {
+        leg: publisher.leg,
+        ice: publisher.ice.clone(),
+    });
+    world.advance(4 * S);
+    assert_eq!(world.events(), [EngineEvent::Silent(subscriber.leg)]);
+    world.check(&publisher);
+    world.advance(2 * S);
+    assert!(!world.events().contains(&EngineEvent::Silent(publisher.leg)));
+}
+
+#[test]
+fn the_old_way_counts_until_a_restart_has_found_another() {
+    let (mut world, [mut publisher, mut subscriber]) = watched_after(6);
+    let before = Peer::new(subscriber.leg, 11, CM);
+    subscriber.ice = credentials("restarted");
+    world.command(subscriber.offer());
+    // The network was only slow.
+    world.check(&before);
+    world.net.sent.clear();
+    world.receive_one(&publisher.audio(1), publisher.address);
+    assert_eq!(subscriber.open(&mut world.net).0.len(), 1);
+    subscriber.address = elsewhere(5);
+    world.check(&subscriber);
+    world.net.sent.clear();
+    world.receive_one(&publisher.audio(2), publisher.address);
+    assert_eq!(subscriber.open(&mut world.net).0.len(), 1);
+}
+
+#[test]
+fn a_leg_that_was_never_up_is_not_watched() {
+    let mut world = World::new();
+    let peer = Peer::new(Leg::Publisher(PublicationId(1)), 1, CM);
+    let config = publication(PublicationId(1), peer.transport());
+    world.command(Command::AddPublication(Box::new(config)));
+    world.command(Command::Watch(peer.leg));
+    world.advance(20 * S);
+    assert_eq!(world.events(), []);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use rtc::peer_connection::message::RTCMessage;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::RTCPeerConnectionState;
 use rtc::peer_connection::transport::{
-    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate,
+    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate, RTCIceCandidateInit,
 };
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtp::{header::Header, packet::Packet};
@@ -36,6 +36,7 @@ const VP8_START: u8 = 0x10;
 pub struct Peer {
     pc: RTCPeerConnection,
     addr: SocketAddr,
+    unplugged: bool,
     pub connected: bool,
     pub audio: Track,
     pub video: Track,
@@ -83,28 +84,34 @@ impl Peer {
             .with_interceptor_registry(interceptors)
             .build(now)
             .unwrap();
-        let candidate = CandidateHostConfig {
-            base_config: CandidateConfig {
-                network: "udp".into(),
-                address: addr.ip().to_string(),
-                port: addr.port(),
-                component: 1,
-                ..Default::default()
-            },
-            ..Default::default()
-        };
-        let candidate = RTCIceCandidate::from(&candidate.new_candidate_host().unwrap());
-        pc.add_local_candidate(candidate.to_json().unwrap())
-            .unwrap();
+        pc.add_local_candidate(candidate(addr)).unwrap();
         Self {
             pc,
             addr,
+            unplugged: false,
             connected: false,
             audio: Track::default(),
             video: Track::default(),
             key_frame_wanted: true,
             key_frames_sent: Vec::new(),
         }
+    }
+
+    /// Loses its network: what it sends goes nowhere, until it has another address and is told to
+    /// restart ICE.
+    pub fn unplug(&mut self) {
+        self.unplugged = true;
+    }
+
+    /// A subscriber's answer, from another address, to the SFU's offer to restart ICE.
+    pub fn restart(&mut self, sdp: String, addr: SocketAddr, now: Instant) -> String {
+        (self.addr, self.unplugged) = (addr, false);
+        let offer = RTCSessionDescription::offer(sdp).unwrap();
+        self.pc.set_remote_description(now, offer).unwrap();
+        self.pc.add_local_candidate(candidate(addr)).unwrap();
+        let answer = self.pc.create_answer(None).unwrap();
+        self.pc.set_local_description(now, answer).unwrap();
+        self.pc.local_description().unwrap().sdp
     }
 
     /// A publisher's offer of Opus and VP8.
@@ -296,6 +303,9 @@ impl Peer {
             }
         }
         while let Some(out) = self.pc.poll_write() {
+            if self.unplugged {
+                continue;
+            }
             net.send(now, self.addr, out.transport.peer_addr, &out.message);
         }
     }
@@ -318,6 +328,21 @@ impl Peer {
             Entry::Occupied(_) => track.repeated += 1,
         }
     }
+}
+
+fn candidate(addr: SocketAddr) -> RTCIceCandidateInit {
+    let candidate = CandidateHostConfig {
+        base_config: CandidateConfig {
+            network: "udp".into(),
+            address: addr.ip().to_string(),
+            port: addr.port(),
+            component: 1,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let candidate = RTCIceCandidate::from(&candidate.new_candidate_host().unwrap());
+    candidate.to_json().unwrap()
 }
 
 /// How often everything gets its turn.

@@ -375,9 +375,10 @@ impl Replay {
                 leg: Leg::Subscriber(subscription),
                 sdp: sdp(),
             }],
-            Request::Update { .. } | Request::Unpublish { .. } | Request::Unsubscribe { .. } => {
-                vec![]
-            }
+            Request::Update { .. }
+            | Request::Watch { .. }
+            | Request::Unpublish { .. }
+            | Request::Unsubscribe { .. } => vec![],
         };
         for event in events {
             self.hub.handle_media(event, self.now);

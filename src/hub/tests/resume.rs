@@ -285,6 +285,52 @@ fn a_long_reply_that_has_arrived_is_not_kept_and_its_request_not_executed_again(
     assert_eq!(status, 200);
 }
 
+#[test]
+fn who_comes_back_may_be_elsewhere_and_so_its_legs_are_watched() {
+    let mut world = World::new(MediaMode::Routed);
+    let mut alice = world.join(Role::Publisher);
+    let mut bob = world.join(Role::Publisher);
+    let (alices, publication) = world.publish_routed(&mut alice);
+    let (bobs, _) = world.publish_routed(&mut bob);
+    let subscribe = |world: &mut World, client: &mut Client, stream, connects| {
+        world.subscribe(client, stream);
+        let Some(Request::Subscribe { subscription, .. }) = world.asked_of_media().pop() else {
+            panic!("a subscription");
+        };
+        let leg = Leg::Subscriber(subscription);
+        if connects {
+            world.media_says(Event::Connected { leg });
+        }
+        leg
+    };
+    let leg = subscribe(&mut world, &mut alice, bobs, true);
+    subscribe(&mut world, &mut alice, bobs, false);
+    subscribe(&mut world, &mut bob, alices, true);
+    world.cut(&alice);
+    world.pass_alive(Duration::from_secs(6), &mut [&mut bob]);
+    assert_eq!(world.asked_of_media(), []);
+    world.resume(&mut alice);
+    let watched = [Leg::Publisher(publication), leg];
+    assert_eq!(
+        world.asked_of_media(),
+        watched.map(|leg| Request::Watch { leg })
+    );
+}
+
+#[test]
+fn there_is_nothing_to_watch_without_legs_to_the_sfu() {
+    let mut world = World::new(MediaMode::Relayed);
+    let mut alice = world.join(Role::Publisher);
+    let stream = world.publish(&mut alice);
+    world.subscribe(&mut alice, stream);
+    world.cut(&alice);
+    world.resume(&mut alice);
+    let mut early = world.client();
+    world.cut(&early);
+    world.resume(&mut early);
+    assert_eq!(world.asked_of_media(), []);
+}
+
 /// Publishes in a routed session and loses the websocket once, after this many steps.
 fn publish_with_a_loss_after(step: usize) {
     let mut world = World::new(MediaMode::Routed);
@@ -334,11 +380,10 @@ fn publish_with_a_loss_after(step: usize) {
     if (3..=5).contains(&step) {
         world.send(&mut alice, &offer);
     }
-    assert_eq!(
-        world.asked_of_media(),
-        [],
-        "the repeated offer went no further"
-    );
+    let mut asked = world.asked_of_media();
+    // Its legs are watched from then on, if they were up.
+    asked.retain(|request| !matches!(request, Request::Watch { .. }));
+    assert_eq!(asked, [], "the repeated offer went no further");
     let events = world.events(&mut alice);
     assert_eq!(alice.reply(offer.header("TRANSACTION-ID").unwrap()).0, 200);
     assert_eq!(

@@ -47,6 +47,15 @@ impl Core {
                     transport.generation = generation;
                 }
             }
+            Command::Watch(leg) => {
+                // One that was never up has its client's whole attention as it is.
+                if let Some(transport) = self.legs.transport_mut(leg)
+                    && transport.announced
+                {
+                    transport.silence.watch(now);
+                    self.arm(leg);
+                }
+            }
             Command::Update {
                 subscription,
                 wanted,

@@ -195,7 +195,7 @@ impl Engine {
         self.core.timers.poll_timeout()
     }
 
-    /// The next thing the control half must know. At most six for each leg it added, and one for
+    /// The next thing the control half must know. At most seven for each leg it added, and one for
     /// each group.
     pub fn poll_event(&mut self) -> Option<EngineEvent> {
         self.core.events.pop()
@@ -323,6 +323,10 @@ impl Core {
             if consent.is_some_and(|until| until <= at.now) {
                 self.close(leg, CloseReason::ConsentExpired, at.now);
                 continue;
+            }
+            let transport = self.legs.transport_mut(leg);
+            if transport.is_some_and(|transport| transport.silence.take(at.now)) {
+                self.events.push(EngineEvent::Silent(leg));
             }
             self.drive(leg, at, outlet);
             self.arm(leg);

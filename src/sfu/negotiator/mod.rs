@@ -118,6 +118,7 @@ impl Negotiator {
                 subscription,
                 wanted,
             } => self.update(subscription, wanted),
+            Request::Watch { leg } => self.watch(leg),
             Request::Unpublish { publication } => self.forget(Leg::Publisher(publication)),
             Request::Unsubscribe { subscription } => self.forget(Leg::Subscriber(subscription)),
         }
@@ -137,6 +138,7 @@ impl Negotiator {
                 }
             }
             EngineEvent::Rekeyed(leg) => self.rotation.complete(leg, now),
+            EngineEvent::Silent(leg) => self.restart(leg),
             EngineEvent::Fallback(subscription, state) => {
                 if self.knows(Leg::Subscriber(subscription)) {
                     self.events.push_back(Event::Fallback {
@@ -221,6 +223,37 @@ impl Negotiator {
             Leg::Shared(_) => return false,
         }
         true
+    }
+
+    /// Has the engine say if nothing comes on a leg any more. Not if subscriptions share it: none of
+    /// its sections can be offered again, so there only the client can restart ICE.
+    fn watch(&mut self, leg: Leg) {
+        let known = match leg {
+            Leg::Publisher(id) => self.publications.contains_key(&id),
+            Leg::Subscriber(id) => self.subscriptions.contains_key(&id),
+            Leg::Shared(_) => false,
+        };
+        if known {
+            self.commands.push_back(Command::Watch(leg));
+        }
+    }
+
+    /// Restarts ICE on a leg. A publisher is asked for an offer that does so, as it answers none.
+    fn restart(&mut self, leg: Leg) {
+        match leg {
+            Leg::Publisher(publication) => {
+                if self.publications.contains_key(&publication) {
+                    self.events.push_back(Event::Renegotiate { publication });
+                }
+            }
+            Leg::Subscriber(id) => {
+                if let Some(subscription) = self.subscriptions.get_mut(&id) {
+                    subscription.restart();
+                    self.adapt(id);
+                }
+            }
+            Leg::Shared(_) => {}
+        }
     }
 
     fn publisher_offer(&mut self, id: PublicationId, sdp: &str, terms: &Terms) {

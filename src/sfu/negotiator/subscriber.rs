@@ -55,6 +55,8 @@ pub(super) struct Subscription {
     outgoing: Vec<Outgoing>,
     /// What a later offer that is out says, to take its place.
     proposed: Option<Vec<Outgoing>>,
+    /// Whether it restarts ICE.
+    restarts: bool,
     /// Why the answer is not the end of it.
     next: Next,
 }
@@ -73,7 +75,8 @@ enum Next {
     Nothing,
     /// The publisher's tracks have changed meanwhile.
     Adapt,
-    /// The subscriber wanted to restart ICE, and gave that up for our offer.
+    /// ICE is to be restarted: nothing comes any more, or the subscriber wanted to and gave that up
+    /// for our offer.
     Restart,
 }
 
@@ -116,6 +119,7 @@ impl Subscription {
             numbers,
             outgoing,
             proposed: None,
+            restarts: false,
             next: Next::Nothing,
         };
         Ok((subscription, offer, ice))
@@ -143,6 +147,7 @@ impl Subscription {
         if next == Next::Restart {
             transport.local.restart(entropy);
             restarted = Some(transport.local.ice());
+            self.restarts = true;
         } else if sections(&planned) == sections(&self.outgoing) {
             let renumbered = payload_types(&planned) != payload_types(&self.outgoing);
             self.outgoing = planned;
@@ -156,6 +161,14 @@ impl Subscription {
             .describe(sections(&planned), true, Setup::ActPass, endpoint);
         self.proposed = Some(planned);
         Adapted::Offer { sdp, restarted }
+    }
+
+    /// Has our next offer restart ICE, unless the one that is out does; what follows is
+    /// [`Self::adapt`].
+    pub(super) fn restart(&mut self) {
+        if !self.restarts {
+            self.next = Next::Restart;
+        }
     }
 
     /// Offers the same as before, under another certificate; `None` while an offer is out.
@@ -177,6 +190,7 @@ impl Subscription {
     /// Takes the answer to our offer. What it refused, or left out, is not sent.
     pub(super) fn take_answer(&mut self, sdp: &str) -> Result<SubscriptionConfig, CloseReason> {
         let answer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
+        self.restarts = false;
         if let Some(proposed) = self.proposed.take() {
             self.outgoing = proposed;
         }
@@ -204,7 +218,7 @@ impl Subscription {
     /// SSRCs, certificate and DTLS role stay; new credentials, if it restarts ICE.
     ///
     /// There is no answer while an offer of ours is out: the subscriber gives up its own for it
-    /// (RFC 8829, 4.1.10.2), so ICE is restarted by our next one.
+    /// (RFC 8829, 4.1.10.2), so ICE is restarted by our next one, unless by that one.
     pub(super) fn take_offer(
         &mut self,
         sdp: &str,
@@ -217,7 +231,7 @@ impl Subscription {
         };
         let offer = SessionDescription::parse(sdp).map_err(|_| CloseReason::MalformedSdp)?;
         if awaits_answer {
-            self.next = Next::Restart;
+            self.restart();
             return Ok(None);
         }
         let mut sections = Vec::new();

@@ -1,6 +1,127 @@
 //! ICE restarts, on both legs.
 
 use super::*;
+use crate::sfu::sdp::Section;
+
+impl Sfu {
+    fn watch(&mut self, leg: Leg) {
+        self.0.handle_request(Request::Watch { leg });
+    }
+
+    /// What the engine is told to answer checks with from now on.
+    fn restarted(&mut self) -> IceCredentials {
+        match self.0.poll_command() {
+            Some(Command::Offer {
+                leg: SUBSCRIBER,
+                ice,
+            }) => ice,
+            other => panic!("new credentials, not {other:?}"),
+        }
+    }
+}
+
+/// What the official client would send to restart ICE where it was offered this.
+fn restart_of(offer: &str) -> String {
+    answer_to(offer, |_| true)
+        .replace("JK+F", "b2bQ")
+        .replace("setup:active", "setup:actpass")
+}
+
+#[test]
+fn legs_are_watched_if_they_are_there() {
+    let (mut sfu, _) = Sfu::subscribed_to(OFFER);
+    for leg in [PUBLISHER, SUBSCRIBER] {
+        sfu.watch(leg);
+        let commands = sfu.commands();
+        assert!(matches!(commands[..], [Command::Watch(watched)] if watched == leg));
+    }
+    let mut sfu = Sfu::new();
+    for leg in [PUBLISHER, SUBSCRIBER] {
+        sfu.watch(leg);
+        sfu.tell(EngineEvent::Silent(leg));
+    }
+    assert!(sfu.commands().is_empty());
+    assert_eq!(sfu.0.poll_event(), None);
+}
+
+#[test]
+fn a_silent_publisher_is_asked_for_an_offer() {
+    let mut sfu = Sfu::new();
+    sfu.publish(OFFER);
+    sfu.commands();
+    sfu.tell(EngineEvent::Silent(PUBLISHER));
+    let asked = Event::Renegotiate {
+        publication: PUBLICATION,
+    };
+    assert_eq!(sfu.0.poll_event(), Some(asked));
+    assert!(sfu.commands().is_empty());
+}
+
+#[test]
+fn a_silent_subscriber_is_offered_the_same_with_other_credentials() {
+    let (mut sfu, first) = Sfu::subscribed_to(OFFER);
+    sfu.tell(EngineEvent::Silent(SUBSCRIBER));
+    let second = sfu.offered();
+    let parsed = [&first, &second].map(|sdp| SessionDescription::parse(sdp).unwrap());
+    let [before, after] = &parsed;
+    assert_eq!((before.id, before.version + 1), (after.id, after.version));
+    for (old, new) in before.sections.iter().zip(&after.sections) {
+        assert_ne!(
+            (&old.ice_ufrag, &old.ice_pwd),
+            (&new.ice_ufrag, &new.ice_pwd)
+        );
+        let new = Section {
+            ice_ufrag: old.ice_ufrag.clone(),
+            ice_pwd: old.ice_pwd.clone(),
+            ..new.clone()
+        };
+        assert_eq!(*old, new);
+    }
+    let ice = sfu.restarted();
+    assert_eq!(ice.local_ufrag, after.sections[0].ice_ufrag);
+    assert_eq!(ice.remote_ufrag, None);
+    sfu.answer(&answer_to(&second, |_| true).replace("JK+F", "b2bQ"));
+    let agreed = sfu.subscribed().transport.ice;
+    assert_eq!(agreed.local_ufrag, ice.local_ufrag);
+    assert_eq!(agreed.remote_ufrag.as_deref(), Some("b2bQ"));
+    assert_eq!(sfu.0.poll_event(), None);
+}
+
+#[test]
+fn while_our_restart_is_out_neither_more_silence_nor_the_subscribers_own_restart_brings_another() {
+    let (mut sfu, first) = Sfu::subscribed_to(OFFER);
+    sfu.tell(EngineEvent::Silent(SUBSCRIBER));
+    let second = sfu.offered();
+    let ice = sfu.restarted();
+    sfu.tell(EngineEvent::Silent(SUBSCRIBER));
+    sfu.ask_subscriber_offer(&restart_of(&first));
+    assert_eq!(sfu.0.poll_event(), None, "the subscriber has taken it back");
+    assert!(sfu.commands().is_empty());
+    sfu.answer(&answer_to(&second, |_| true).replace("JK+F", "c3cR"));
+    assert_eq!(sfu.subscribed().transport.ice.local_ufrag, ice.local_ufrag);
+    assert_eq!(sfu.0.poll_event(), None);
+    // Afterwards both may restart again.
+    sfu.ask_subscriber_offer(&restart_of(&second));
+    assert!(matches!(sfu.0.poll_event(), Some(Event::Answer { .. })));
+    sfu.tell(EngineEvent::Silent(SUBSCRIBER));
+    sfu.offered();
+}
+
+#[test]
+fn silence_while_another_offer_is_out_restarts_ice_once_that_is_answered() {
+    let (mut sfu, _) = Sfu::subscribed_to(&with_video_direction(OFFER, "inactive"));
+    sfu.publish(OFFER);
+    let second = sfu.offered();
+    sfu.commands();
+    sfu.tell(EngineEvent::Silent(SUBSCRIBER));
+    assert_eq!(sfu.0.poll_event(), None);
+    sfu.answer(&answer_to(&second, |_| true));
+    let third = sfu.offered();
+    sfu.subscribed();
+    let [second, third] = [&second, &third].map(|sdp| SessionDescription::parse(sdp).unwrap());
+    assert_ne!(second.sections[0].ice_ufrag, third.sections[0].ice_ufrag);
+    assert_eq!(sfu.restarted().local_ufrag, third.sections[0].ice_ufrag);
+}
 
 #[test]
 fn an_ice_restart_keeps_the_certificate_and_changes_only_credentials() {
@@ -50,10 +171,7 @@ fn a_restart_that_crosses_our_offer_is_made_up_for() {
 fn a_subscribers_own_offer_restarts_ice_and_keeps_everything_else() {
     let (mut sfu, offer) = Sfu::subscribed_to(OFFER);
     // What the official client would send: our numbers, its long list, the new credentials.
-    let again = answer_to(&offer, |_| true)
-        .replace("JK+F", "b2bQ")
-        .replace("setup:active", "setup:actpass");
-    sfu.ask_subscriber_offer(&again);
+    sfu.ask_subscriber_offer(&restart_of(&offer));
     let Some(Event::Answer {
         leg: SUBSCRIBER,
         sdp,

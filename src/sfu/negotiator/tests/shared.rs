@@ -401,3 +401,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_shared_leg_is_left_to_its_client_as_no_section_can_be_offered_again() {
+    let mut sfu = sfu();
+    join(&mut sfu, ANA, PUBLICATION);
+    sfu.0.handle_request(Request::Watch {
+        leg: Leg::Subscriber(ANA),
+    });
+    sfu.tell(EngineEvent::Silent(Leg::Shared(CLIENT)));
+    assert!(sfu.commands().is_empty());
+    assert_eq!(sfu.0.poll_event(), None);
+}
