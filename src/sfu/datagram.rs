@@ -22,6 +22,8 @@ pub struct ReceiveSlab {
     /// Where each datagram is, and where it came from.
     entries: Vec<(Range<usize>, Path)>,
     slots: usize,
+    /// How many of them have been taken.
+    taken: usize,
 }
 
 impl ReceiveSlab {
@@ -31,6 +33,7 @@ impl ReceiveSlab {
             bytes: vec![0; slots * SLOT_LEN],
             entries: Vec::with_capacity(slots),
             slots,
+            taken: 0,
         }
     }
 
@@ -41,6 +44,7 @@ impl ReceiveSlab {
             bytes: Vec::new(),
             entries: Vec::new(),
             slots,
+            taken: 0,
         }
     }
 
@@ -73,6 +77,21 @@ impl ReceiveSlab {
     /// Forgets all datagrams.
     pub fn clear(&mut self) {
         self.entries.clear();
+        self.taken = 0;
+    }
+
+    /// The index of the next datagram that nobody has taken yet; it counts as taken.
+    pub fn take(&mut self) -> Option<usize> {
+        let index = self.taken;
+        self.has_more().then(|| {
+            self.taken += 1;
+            index
+        })
+    }
+
+    /// Whether there are datagrams that nobody has taken yet.
+    pub fn has_more(&self) -> bool {
+        self.taken < self.entries.len()
     }
 
     /// How many datagrams there are.

@@ -1,5 +1,6 @@
 //! All legs and what goes over them, and the ways to find one: by id, by ICE name, by path.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
@@ -27,7 +28,7 @@ pub(super) struct Legs {
     /// Those that receive, each with its network.
     pub(super) receivers: FxHashMap<ClientId, Box<Receiver>>,
     /// Receivers whose network is to be shared anew; each once.
-    pub(super) unsettled: Vec<ClientId>,
+    pub(super) unsettled: VecDeque<ClientId>,
     /// Those that are not legs yet: our offer is out.
     offered: FxHashMap<Leg, Offered>,
     by_ufrag: FxHashMap<String, Leg>,

@@ -47,6 +47,7 @@ impl Buffers {
             traffic: &mut self.traffic,
             net,
             pads: false,
+            sent: 0,
         }
     }
 }
@@ -60,6 +61,8 @@ pub(super) struct Outlet<'a> {
     net: &'a mut dyn Transmit,
     /// Whether the payloads that follow end with padding.
     pub(super) pads: bool,
+    /// Datagrams that left so far.
+    pub(super) sent: usize,
 }
 
 impl Outlet<'_> {
@@ -80,6 +83,7 @@ impl Outlet<'_> {
         bytes[at] |= u8::from(self.pads) << 5;
         let len = sealer.seal_rtp(bytes, at, header_len, payload, index, self.macs);
         self.slab.commit_media(kind, len, to);
+        self.sent += 1;
         len
     }
 
@@ -91,6 +95,7 @@ impl Outlet<'_> {
             let len = sealer.seal_rtcp(datagram, self.slab.spare_mut());
             if len > 0 {
                 self.slab.commit(len, to);
+                self.sent += 1;
             }
             plain = rest;
         }
@@ -102,6 +107,7 @@ impl Outlet<'_> {
         let len = write(self.slab.spare_mut());
         if len > 0 {
             self.slab.commit(len, to);
+            self.sent += 1;
         }
     }
 

@@ -44,7 +44,7 @@ const ROUTE_ALIVE: Duration = Duration::from_secs(30);
 pub struct Parcel {
     from: WorkerId,
     pub(super) slab: ReceiveSlab,
-    pub(super) items: Vec<Item>,
+    pub(super) items: VecDeque<Item>,
 }
 
 /// One thing in a parcel.
@@ -89,7 +89,7 @@ impl Parcel {
         Self {
             from,
             slab: ReceiveSlab::packed(SLOTS),
-            items: Vec::new(),
+            items: VecDeque::new(),
         }
     }
 
@@ -156,7 +156,7 @@ impl Post {
         };
         let slot = parcel.slab.len();
         parcel.slab.push(bytes, from);
-        parcel.items.push(Item::Datagram(slot));
+        parcel.items.push_back(Item::Datagram(slot));
         true
     }
 
@@ -180,7 +180,7 @@ impl Post {
         let slot = parcel.slab.len();
         // Where it came from is the publication's business.
         parcel.slab.push(bytes, NOWHERE);
-        parcel.items.push(Item::Packet {
+        parcel.items.push_back(Item::Packet {
             publication,
             track,
             slot,
@@ -192,7 +192,7 @@ impl Post {
     /// Sends something that needs no slot; lost if the way is full: all of these are said again.
     pub(super) fn note(&mut self, to: WorkerId, item: Item) {
         if let Some(parcel) = self.parcel(to, 0, |parcel| parcel.items.len() < MAX_NOTES) {
-            parcel.items.push(item);
+            parcel.items.push_back(item);
         }
     }
 

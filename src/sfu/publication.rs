@@ -176,9 +176,14 @@ impl Publication {
         Ok(())
     }
 
-    /// Whether anybody receives it, here or at another worker.
+    /// How many receive it: here, at other workers, and taps.
+    pub(super) fn audience(&self) -> usize {
+        self.subscribers.len() + self.pipes.len() + self.taps
+    }
+
+    /// Whether anybody receives it.
     pub(super) fn is_watched(&self) -> bool {
-        !self.subscribers.is_empty() || !self.pipes.is_empty() || self.taps > 0
+        self.audience() > 0
     }
 
     /// How many layers the publisher is to send, if that is news; `demand` is that of the subscribers

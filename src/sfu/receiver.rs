@@ -1,5 +1,6 @@
 //! What one client receives: the estimate of its network, and how that is shared.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -44,9 +45,9 @@ pub(super) struct SharedLeg {
 
 impl Receiver {
     /// Puts it, the one of this name, among those that are to be settled.
-    pub(super) fn unsettle(&mut self, client: ClientId, unsettled: &mut Vec<ClientId>) {
+    pub(super) fn unsettle(&mut self, client: ClientId, unsettled: &mut VecDeque<ClientId>) {
         if !std::mem::replace(&mut self.unsettled, true) {
-            unsettled.push(client);
+            unsettled.push_back(client);
         }
     }
 
@@ -94,14 +95,14 @@ impl Legs {
         now: Instant,
         mut news: impl FnMut(SubscriptionId, Fallback),
     ) -> Option<ClientId> {
-        let client = self.unsettled.pop()?;
+        let client = self.unsettled.pop_front()?;
+        demands.clear();
         let Some(receiver) = self.receivers.get_mut(&client) else {
             return Some(client);
         };
         receiver.unsettled = false;
         receiver.settled_at = Some(now);
         receiver.settled_for = receiver.estimator.limit();
-        demands.clear();
         let copies = receiver.protect(&self.subscriptions, now);
         let mut sound = 0.0;
         for id in &receiver.subscriptions {

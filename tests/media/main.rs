@@ -23,6 +23,7 @@ mod sfu;
 mod shared;
 mod simnet;
 mod simulcast;
+mod steps;
 mod tap;
 mod tcp;
 mod worker;

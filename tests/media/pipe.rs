@@ -35,7 +35,7 @@ fn exchange(worlds: &mut [World; 2]) {
 fn carry(from: &mut World, to: &mut World) -> bool {
     let mut any = false;
     while let Some((reader, mut parcel)) = from.engine.poll_parcel() {
-        to.engine.handle_parcel(&mut parcel, to.now, &mut to.net);
+        while to.engine.handle_parcel(&mut parcel, to.now, &mut to.net) {}
         from.engine.take_back(reader, parcel);
         any = true;
     }

@@ -83,8 +83,10 @@ impl Sfu {
             addr: self.addr,
             now,
         };
-        self.engine
-            .handle_datagrams(&mut self.inbox, now, &mut port);
+        while self
+            .engine
+            .handle_datagrams(&mut self.inbox, now, &mut port)
+        {}
         self.inbox.clear();
     }
 
@@ -104,7 +106,7 @@ impl Sfu {
         if self.negotiator.poll_timeout().is_some_and(|at| at <= now) {
             self.negotiator.handle_timeout(now);
         }
-        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+        while self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now, &mut port);
         }
         if self.handshakes.poll_timeout().is_some_and(|at| at <= now) {

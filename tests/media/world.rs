@@ -313,8 +313,10 @@ impl World {
         for (bytes, from) in datagrams {
             self.slab.push(bytes, from);
         }
-        self.engine
-            .handle_datagrams(&mut self.slab, self.now, &mut self.net);
+        while self
+            .engine
+            .handle_datagrams(&mut self.slab, self.now, &mut self.net)
+        {}
     }
 
     /// One datagram.

@@ -19,27 +19,36 @@ use crate::sfu::command::EngineEvent;
 use crate::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use crate::sfu::engine::Engine;
 use crate::sfu::handshake::HandshakeInput;
+use crate::sfu::parcel::Parcel;
 use crate::telemetry::histogram::Histogram;
 
 /// Datagrams per receive call.
 const BATCH_LEN: usize = 64;
-
-/// Receive calls per turn before anything else gets its turn.
-const BATCHES_PER_TURN: usize = 4;
 
 /// How long until the next attempt to pass on what a full queue did not take: nobody tells the
 /// worker when there is room again.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// How long a turn may take before it leaves what has not begun to the next one, so that nobody
-/// waits long for what is a matter of microseconds. Looked at between inputs and between batches.
-const BUDGET: Duration = Duration::from_millis(1);
+/// waits long for what is a matter of microseconds. Looked at after each input and after each step
+/// of the engine, of which the longest take about a millisecond.
+const BUDGET: Duration = Duration::from_micros(500);
+
+/// How much of it is for commands and handshakes: while many join, media goes on.
+const INPUTS_BUDGET: Duration = Duration::from_micros(250);
+
+/// What else there is to do, by turns.
+const WORK: [fn(&mut Turn); 3] = [Turn::take_parcels, Turn::take_datagrams, Turn::take_time];
 
 /// Wake-ups per turn.
 const WAKEUPS_LEN: usize = 256;
 
 /// A turn that takes longer is told from one that was kept waiting for a processor.
 const SHORT_TURN: Duration = Duration::from_millis(1);
+
+/// How much time turns take together until the processor's time is asked for again: so the question
+/// costs less than a hundredth of them. What was used meanwhile counts to a long turn as well.
+const ASK_AFTER: Duration = Duration::from_micros(100);
 
 /// What the worker sends on.
 struct Net {
@@ -67,14 +76,25 @@ pub(super) struct Turn {
     links: Links,
     clock: Clock,
     received: ReceiveSlab,
+    /// Whether the socket may have datagrams: readiness is told once per change.
+    is_readable: bool,
+    /// Whether it is the connections' turn, if they have any.
+    frames_next: bool,
+    /// A parcel that is not done with.
+    parcel: Option<Box<Parcel>>,
     /// Handshakes to stop that the control thread had no room for: one for each leg at most.
     stops: VecDeque<HandshakeInput>,
     /// Whether something waits for room in a queue.
     held_back: bool,
     /// When this turn is to leave the rest to the next one.
     due: Instant,
-    /// Whether inputs were left.
+    /// Whether something was left.
     left: bool,
+    /// Which of [`WORK`] is next.
+    next: usize,
+    /// The processor's time when it was asked for last, and how long turns have taken since.
+    used: Duration,
+    since_asked: Duration,
     forwarding: Histogram,
     turns: Histogram,
     busy: Histogram,
@@ -103,10 +123,16 @@ impl Turn {
             links,
             clock,
             received: ReceiveSlab::new(BATCH_LEN),
+            is_readable: false,
+            frames_next: false,
+            parcel: None,
             stops: VecDeque::new(),
             held_back: false,
             due: clock.now(),
             left: false,
+            next: 0,
+            used: Duration::ZERO,
+            since_asked: Duration::MAX,
             forwarding: Histogram::default(),
             turns: Histogram::default(),
             busy: Histogram::default(),
@@ -115,13 +141,10 @@ impl Turn {
 
     pub(super) fn run(mut self) {
         let mut wakeups = Events::with_capacity(WAKEUPS_LEN);
-        // Readiness is told once per change, so it is remembered until all has been received.
-        let mut readable = false;
         loop {
-            let timeout = if readable || self.left || self.net.streams.is_readable() {
-                Some(Duration::ZERO)
-            } else {
-                self.time_left()
+            let timeout = match self.left || self.has_datagrams() {
+                true => Some(Duration::ZERO),
+                false => self.time_left(),
             };
             if let Err(error) = self.poll.poll(&mut wakeups, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
@@ -129,11 +152,10 @@ impl Turn {
                 error!(%error, "Media worker cannot poll; stopping");
                 return;
             }
-            let begin = (self.clock.now(), self.clock.thread_time());
-            self.due = begin.0 + BUDGET;
+            let begin = self.begin();
             for event in &wakeups {
                 match event.token() {
-                    SOCKET => readable = true,
+                    SOCKET => self.is_readable = true,
                     WAKE => {}
                     _ => self.net.streams.wake(event),
                 }
@@ -141,12 +163,8 @@ impl Turn {
             if self.take_inputs().is_break() {
                 return;
             }
-            self.take_parcels();
-            if readable {
-                readable = self.take_datagrams();
-            }
-            self.take_frames();
-            self.take_time();
+            self.due = begin + BUDGET;
+            self.work();
             self.forget_connections();
             self.held_back = false;
             self.send_parcels();
@@ -156,14 +174,47 @@ impl Turn {
         }
     }
 
+    /// Does all kinds of work, or as much as there is time for; the next turn goes on with the kind
+    /// that has waited longest.
+    fn work(&mut self) {
+        for _ in WORK {
+            WORK[self.next](self);
+            self.next = (self.next + 1) % WORK.len();
+            if self.is_over() {
+                // Of what waits in the inbox nobody rings again.
+                self.left = true;
+                return;
+            }
+        }
+    }
+
+    /// A turn begins.
+    fn begin(&mut self) -> Instant {
+        if self.since_asked >= ASK_AFTER {
+            self.ask();
+        }
+        let now = self.clock.now();
+        self.due = now + INPUTS_BUDGET;
+        self.left = false;
+        now
+    }
+
+    fn ask(&mut self) {
+        self.used = self.clock.thread_time();
+        self.since_asked = Duration::ZERO;
+    }
+
     /// Takes note of how long a turn took: by the clock, and of the processor's time.
-    fn note_turn(&mut self, (begin, used): (Instant, Duration)) {
+    fn note_turn(&mut self, begin: Instant) {
         let took = self.clock.now() - begin;
+        self.since_asked += took;
         self.turns.observe(took);
-        let busy = match took <= SHORT_TURN {
-            true => took,
-            false => self.clock.thread_time().saturating_sub(used),
-        };
+        let mut busy = took;
+        if took > SHORT_TURN {
+            let before = self.used;
+            self.ask();
+            busy = took.min(self.used.saturating_sub(before));
+        }
         self.busy.observe(busy);
     }
 
@@ -186,7 +237,6 @@ impl Turn {
     /// Takes what waited when the turn began, as far as there is time. What is sent meanwhile has
     /// its own wake-up.
     fn take_inputs(&mut self) -> ControlFlow<()> {
-        self.left = false;
         for _ in 0..INPUTS_LEN {
             if self.is_over() {
                 self.left = true;
@@ -237,14 +287,23 @@ impl Turn {
     /// Takes what other workers sent, and sends it back when it is done.
     fn take_parcels(&mut self) {
         self.links.begin();
-        while let Some(delivery) = self.links.receive() {
+        loop {
+            let begun = self.parcel.take().map(Delivery::Parcel);
+            let Some(delivery) = begun.or_else(|| self.links.receive()) else {
+                return;
+            };
             match delivery {
                 Delivery::Parcel(mut parcel) => {
                     let now = self.clock.now();
-                    self.engine.handle_parcel(&mut parcel, now, &mut self.net);
-                    self.links.give_back(parcel);
+                    match self.engine.handle_parcel(&mut parcel, now, &mut self.net) {
+                        true => self.parcel = Some(parcel),
+                        false => self.links.give_back(parcel),
+                    }
                 }
                 Delivery::Returned(by, parcel) => self.engine.take_back(by, parcel),
+            }
+            if self.is_over() {
+                return;
             }
         }
     }
@@ -255,56 +314,54 @@ impl Turn {
         }
     }
 
-    /// Takes a few batches; true if there may be more.
-    fn take_datagrams(&mut self) -> bool {
-        for _ in 0..BATCHES_PER_TURN {
-            match self.net.socket.receive(&mut self.received) {
-                Ok(count) => {
-                    let now = self.clock.now();
-                    self.engine
-                        .handle_datagrams(&mut self.received, now, &mut self.net);
-                    self.forwarding.observe(self.clock.now() - now);
-                    // Fewer than asked for were all there were; the next one is a new readiness.
-                    if count < BATCH_LEN {
-                        return false;
-                    }
-                    if self.is_over() {
-                        return true;
-                    }
-                }
-                Err(error) => {
-                    if error.kind() != io::ErrorKind::WouldBlock {
-                        warn!(%error, "Cannot receive media");
-                    }
-                    return false;
-                }
-            }
-        }
-        true
+    /// Whether there may be datagrams to take, of the last batch or the next one.
+    fn has_datagrams(&self) -> bool {
+        self.received.has_more() || self.is_readable || self.net.streams.is_readable()
     }
 
-    /// Takes a few batches from TCP connections.
-    fn take_frames(&mut self) {
-        for _ in 0..BATCHES_PER_TURN {
-            if !self.net.streams.is_readable() {
-                break;
-            }
+    /// Takes what has come in, batch by batch.
+    fn take_datagrams(&mut self) {
+        while self.received.has_more() || self.receive() {
             let now = self.clock.now();
-            self.net.streams.receive(&mut self.received, now);
             self.engine
                 .handle_datagrams(&mut self.received, now, &mut self.net);
+            self.forwarding.observe(self.clock.now() - now);
             if self.is_over() {
-                break;
+                return;
             }
         }
+    }
+
+    /// Receives the next batch, from the socket and from connections by turns; false if there is
+    /// none.
+    fn receive(&mut self) -> bool {
+        let frames = self.net.streams.is_readable() && (self.frames_next || !self.is_readable);
+        self.frames_next = !frames;
+        if frames {
+            let now = self.clock.now();
+            self.net.streams.receive(&mut self.received, now);
+        } else if self.is_readable {
+            let received = self.net.socket.receive(&mut self.received);
+            // Fewer than asked for were all there were; the next one is a new readiness.
+            self.is_readable = received.as_ref().is_ok_and(|count| *count == BATCH_LEN);
+            if let Err(error) = received
+                && error.kind() != io::ErrorKind::WouldBlock
+            {
+                warn!(%error, "Cannot receive media");
+            }
+        }
+        self.received.has_more()
     }
 
     fn take_time(&mut self) {
         let now = self.clock.now();
         let engine = &self.engine;
         self.net.streams.sweep(now, |path| engine.knows(path));
-        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+        while self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle_timeout(now, &mut self.net);
+            if self.is_over() {
+                return;
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Core, arm};
+use super::Core;
 use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::handshake::{HandshakeOutput, SrtpKeys};
 use crate::sfu::moment::Moment;
@@ -117,17 +117,6 @@ impl Core {
             if layers != 0 {
                 self.want_keyframes(publication, layers, at, outlet);
             }
-        }
-    }
-
-    /// Decides anew what those clients get for whom something has changed.
-    pub(super) fn settle(&mut self, now: Instant) {
-        let events = &mut self.events;
-        while let Some(client) = self.legs.settle(&mut self.demands, now, |id, state| {
-            events.push(EngineEvent::Fallback(id, state));
-        }) {
-            let leg = Leg::Shared(client);
-            arm(&mut self.legs, &mut self.timers, leg);
         }
     }
 

@@ -1,10 +1,12 @@
 //! The packet half of the SFU: ICE, SRTP and forwarding for all legs of one media worker.
 //!
-//! Nothing here waits or reads the time. Each `handle_*` does everything that its input makes due,
-//! sends what is to be sent, and leaves news for [`Engine::poll_event`] and
-//! [`Engine::poll_handshake`].
+//! Nothing here waits or reads the time. Each `handle_*` does what its input makes due, sends what
+//! is to be sent, and leaves news for [`Engine::poll_event`] and [`Engine::poll_handshake`].
+//! However much there is to do, one call does no more than a share of it ([`STEP`], [`RUN`]) and
+//! says that there is more: whoever calls looks at the time in between.
 
 mod control;
+mod due;
 mod receive;
 mod voices;
 
@@ -29,11 +31,18 @@ use super::speaker::Speakers;
 use super::stats::LegStats;
 use super::tap::{TapBatch, Taps};
 use super::timers::Timers;
-use super::transport::Transport;
 use super::worker::WorkerId;
-use super::{CloseReason, GroupId, Leg, PublicationId, allocate};
+use super::{GroupId, Leg, PublicationId, allocate};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
+
+/// Datagrams that one call sends before it leaves the rest to the next one: about a millisecond,
+/// most of it the kernel's. What comes of the last thing that a call has begun is sent too.
+const STEP: usize = 256;
+
+/// Datagrams that one call takes in any case, if there are so many: what a frame of 1.5 Mbit/s has,
+/// so that it leaves as one message for each subscriber, however many those are.
+const RUN: usize = 6;
 
 /// The engine. One per media worker.
 #[derive(Debug)]
@@ -53,6 +62,10 @@ struct Core {
     events: Events,
     /// Publications with packets to forward at the end of this turn.
     touched: Vec<PublicationId>,
+    /// How many packets they come to at most.
+    owed: usize,
+    /// Since when clients wait to be settled, if some were left.
+    behind: Option<Instant>,
     /// What is for other workers.
     post: Post,
     taps: Taps,
@@ -80,6 +93,8 @@ impl Engine {
                 handoff: Handoff::default(),
                 events: Events::default(),
                 touched: Vec::new(),
+                owed: 0,
+                behind: None,
                 post: Post::default(),
                 taps: Taps::default(),
                 scratch: Scratch::default(),
@@ -125,31 +140,46 @@ impl Engine {
         outlet.flush();
     }
 
-    /// Takes one batch of datagrams, decrypting in place, and forwards it.
+    /// Takes datagrams of one batch in order, decrypting in place, and forwards them. Returns
+    /// whether some are left, for another call.
     pub fn handle_datagrams(
         &mut self,
         received: &mut ReceiveSlab,
         now: Instant,
         net: &mut dyn Transmit,
-    ) {
+    ) -> bool {
         let mut outlet = self.buffers.outlet(net);
         let at = Moment::new(now, self.core.epoch);
-        for slot in 0..received.len() {
+        let mut taken = 0;
+        while !self.core.has_enough(taken, &outlet)
+            && let Some(slot) = received.take()
+        {
+            taken += 1;
             let (datagram, from) = received.datagram_mut(slot);
             self.core
                 .datagram(datagram, from, slot, None, &at, &mut outlet);
         }
         self.core.forward(received, &at, &mut outlet);
         outlet.flush();
+        received.has_more()
     }
 
-    /// Takes what another worker sent; afterwards the parcel goes back there, see
-    /// [`Self::take_back`].
-    pub fn handle_parcel(&mut self, parcel: &mut Parcel, now: Instant, net: &mut dyn Transmit) {
+    /// Takes what another worker sent. Returns whether something is left in the parcel, for another
+    /// call; else it goes back there, see [`Self::take_back`].
+    pub fn handle_parcel(
+        &mut self,
+        parcel: &mut Parcel,
+        now: Instant,
+        net: &mut dyn Transmit,
+    ) -> bool {
         let mut outlet = self.buffers.outlet(net);
         let at = Moment::new(now, self.core.epoch);
         let from = parcel.sender();
-        for item in parcel.items.drain(..) {
+        let mut taken = 0;
+        while !self.core.has_enough(taken, &outlet)
+            && let Some(item) = parcel.items.pop_front()
+        {
+            taken += 1;
             if let Item::Datagram(slot) = item {
                 let (datagram, source) = parcel.slab.datagram_mut(slot);
                 self.core
@@ -160,6 +190,7 @@ impl Engine {
         }
         self.core.forward(&parcel.slab, &at, &mut outlet);
         outlet.flush();
+        !parcel.items.is_empty()
     }
 
     /// Takes back a parcel of this engine's that `by` is done with.
@@ -182,7 +213,8 @@ impl Engine {
         self.core.taps.take_back(batch, now);
     }
 
-    /// Does what is due.
+    /// Does what is due, as far as it goes: [`Self::poll_timeout`] stays where it is if there is
+    /// more.
     pub fn handle_timeout(&mut self, now: Instant, net: &mut dyn Transmit) {
         let mut outlet = self.buffers.outlet(net);
         let at = Moment::new(now, self.core.epoch);
@@ -192,7 +224,8 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] is to be called, at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.core.timers.poll_timeout()
+        let due = self.core.timers.poll_timeout();
+        due.into_iter().chain(self.core.behind).min()
     }
 
     /// The next thing the control half must know. At most seven for each leg it added, and one for
@@ -243,6 +276,11 @@ impl Engine {
 }
 
 impl Core {
+    /// Whether a call that has taken so many datagrams is to leave the rest.
+    fn has_enough(&self, taken: usize, outlet: &Outlet<'_>) -> bool {
+        taken >= RUN && self.owed + outlet.sent >= STEP
+    }
+
     /// Forwards what this turn brought: subscribers outside, packets inside, so that each
     /// subscriber's packets lie side by side and leave as one message.
     fn forward(&mut self, received: &ReceiveSlab, at: &Moment, outlet: &mut Outlet<'_>) {
@@ -250,6 +288,7 @@ impl Core {
             self.legs.note_layers(*id);
         }
         self.settle(at.now);
+        self.owed = 0;
         let Self {
             legs,
             touched,
@@ -309,55 +348,5 @@ impl Core {
             let due = publication.poll_timeout();
             timers.arm(Leg::Publisher(id), &mut publication.transport.armed, due);
         }
-    }
-
-    fn timeout(&mut self, at: &Moment, outlet: &mut Outlet<'_>) {
-        while let Some((leg, due)) = self.timers.pop(at.now) {
-            let Some(armed) = self.legs.armed_mut(leg) else {
-                continue;
-            };
-            if !armed.disarm(due) {
-                continue;
-            }
-            let consent = self.legs.transport(leg).map(Transport::consent_until);
-            if consent.is_some_and(|until| until <= at.now) {
-                self.close(leg, CloseReason::ConsentExpired, at.now);
-                continue;
-            }
-            let transport = self.legs.transport_mut(leg);
-            if transport.is_some_and(|transport| transport.silence.take(at.now)) {
-                self.events.push(EngineEvent::Silent(leg));
-            }
-            self.drive(leg, at, outlet);
-            self.arm(leg);
-        }
-        self.settle(at.now);
-    }
-
-    fn drive(&mut self, leg: Leg, at: &Moment, outlet: &mut Outlet<'_>) {
-        match leg {
-            Leg::Publisher(id) => {
-                if let Some(publication) = self.legs.publications.get_mut(&id) {
-                    publication.drive(at, &mut self.scratch[0], outlet);
-                    self.review(id, at.now);
-                }
-                return;
-            }
-            Leg::Subscriber(_) => {}
-            Leg::Shared(client) => self.legs.probe(client, &mut self.scratch, at, outlet),
-        }
-        let out = &mut self.scratch[0];
-        self.legs.send_reports(leg, out, at, outlet);
-    }
-
-    fn arm(&mut self, leg: Leg) {
-        arm(&mut self.legs, &mut self.timers, leg);
-    }
-}
-
-fn arm(legs: &mut Legs, timers: &mut Timers, leg: Leg) {
-    let due = legs.poll_timeout(leg);
-    if let (Some(due), Some(armed)) = (due, legs.armed_mut(leg)) {
-        timers.arm(leg, armed, due);
     }
 }

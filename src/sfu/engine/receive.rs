@@ -130,6 +130,7 @@ impl Core {
                 if let Some(publication) = self.legs.publications.get_mut(&id)
                     && publication.receive_piped(track, packet, slab.datagram(slot), slot, at)
                 {
+                    self.owed += publication.audience();
                     if publication.pending.len() == 1 {
                         self.touched.push(id);
                     }
@@ -194,9 +195,10 @@ impl Core {
                     publication.pass_reports(&mut self.post);
                     return Ok(());
                 }
-                let idle = publication.pending.is_empty();
+                let before = publication.pending.len();
                 if publication.receive_rtp(datagram, slot, at)? {
-                    if idle {
+                    self.owed += (publication.pending.len() - before) * publication.audience();
+                    if before == 0 {
                         self.touched.push(id);
                     }
                     self.counters.restored += std::mem::take(&mut publication.restored);

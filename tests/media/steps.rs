@@ -1,0 +1,166 @@
+//! One call of the engine does a bounded share of what there is to do, however many receive.
+
+use std::time::Duration;
+
+use parlor::rtp::ntp::Ntp;
+use parlor::rtp::rtcp::report::{SenderInfo, push_sender_report};
+use parlor::sfu::command::{Command, MirrorConfig};
+use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
+use parlor::sfu::worker::WorkerId;
+use parlor::sfu::{GroupId, PublicationId};
+
+use crate::world::*;
+
+const PUBLICATION: PublicationId = PublicationId(1);
+
+/// Datagrams that a call sends before it leaves the rest, and that it takes in any case.
+const STEP: usize = 256;
+const RUN: usize = 6;
+
+/// Datagrams of one batch.
+const BATCH: u64 = 64;
+
+/// A network that only counts.
+#[derive(Default)]
+struct Counting(usize);
+
+impl Transmit for Counting {
+    fn transmit(&mut self, slab: &SendSlab) {
+        self.0 += slab.datagrams().count();
+    }
+}
+
+fn join(world: &mut World, subscribers: u64) {
+    for id in 1..=subscribers {
+        world.subscriber(id, 1, 10 + id as u16, CM);
+    }
+}
+
+/// A batch of video, of which the first packet begins a key frame.
+fn batch(publisher: &mut Peer) -> ReceiveSlab {
+    let mut slab = ReceiveSlab::new(BATCH as usize);
+    for index in 1..=BATCH {
+        slab.push(&publisher.video(index, index == 1), publisher.address);
+    }
+    slab
+}
+
+/// How many datagrams each of the calls sends that it takes until there is nothing more to do.
+fn steps(mut call: impl FnMut(&mut Counting) -> bool) -> Vec<usize> {
+    let mut steps = Vec::new();
+    loop {
+        let mut net = Counting::default();
+        let more = call(&mut net);
+        steps.push(net.0);
+        if !more {
+            return steps;
+        }
+    }
+}
+
+/// Every call but the last did enough to be worth it, and none too much.
+fn assert_bounded(steps: &[usize], subscribers: usize) {
+    let (last, others) = steps.split_last().expect("a call");
+    let bounds = STEP..=STEP.max(RUN * subscribers) + subscribers;
+    assert!(last <= bounds.end(), "{steps:?}");
+    assert!(others.iter().all(|sent| bounds.contains(sent)), "{steps:?}");
+}
+
+#[test]
+fn a_key_frame_to_many_leaves_in_several_steps() {
+    for subscribers in [1, 10, 100, 300] {
+        let mut world = World::new();
+        let mut publisher = world.publisher(1, 1, CM);
+        join(&mut world, subscribers);
+        let mut slab = batch(&mut publisher);
+        let now = world.now;
+        let steps = steps(|net| world.engine.handle_datagrams(&mut slab, now, net));
+        assert_bounded(&steps, subscribers as usize);
+        let sent: usize = steps.iter().sum();
+        assert_eq!(sent as u64, BATCH * subscribers);
+    }
+}
+
+#[test]
+fn a_parcel_for_many_is_forwarded_in_several_steps() {
+    let [mut origin, mut mirror] = World::pair();
+    let mut publisher = origin.publisher(1, 1, CM);
+    mirror.command(Command::AddMirror(Box::new(MirrorConfig {
+        id: PUBLICATION,
+        group: GroupId(1),
+        origin: WorkerId::default(),
+        tracks: publication(PUBLICATION, publisher.transport()).tracks,
+    })));
+    origin.command(Command::AddPipe {
+        publication: PUBLICATION,
+        to: WorkerId::new(1).unwrap(),
+    });
+    join(&mut mirror, 100);
+    let (mut slab, now) = (batch(&mut publisher), origin.now);
+    while origin
+        .engine
+        .handle_datagrams(&mut slab, now, &mut origin.net)
+    {}
+    let mut sent = 0;
+    while let Some((_, mut parcel)) = origin.engine.poll_parcel() {
+        let steps = steps(|net| mirror.engine.handle_parcel(&mut parcel, now, net));
+        assert_bounded(&steps, 100);
+        sent += steps.iter().sum::<usize>();
+    }
+    assert_eq!(sent as u64, BATCH * 100);
+}
+
+#[test]
+fn reports_of_many_legs_that_are_due_at_once_leave_in_several_steps() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    join(&mut world, 1_000);
+    let first = publisher.video(1, true);
+    world.receive_one(&first, publisher.address);
+    let mut report = Vec::new();
+    let info = SenderInfo {
+        ntp: Ntp(50 << 32),
+        rtp_timestamp: 900_000,
+        packets: 1,
+        octets: 1,
+    };
+    push_sender_report(&mut report, VIDEO_SSRC, &info);
+    let report = publisher.rtcp(&report);
+    world.receive_one(&report, publisher.address);
+    let later = world.now + Duration::from_secs(2);
+    let engine = &mut world.engine;
+    let steps = steps(|net| {
+        engine.handle_timeout(later, net);
+        engine.poll_timeout().is_some_and(|at| at <= later)
+    });
+    assert!(steps.len() > 1, "{steps:?}");
+    assert!(steps.iter().all(|sent| *sent <= STEP), "{steps:?}");
+    // One to each subscriber, and one to the publisher.
+    assert_eq!(steps.iter().sum::<usize>(), 1_001);
+}
+
+#[test]
+fn what_many_get_is_decided_in_several_steps() {
+    const LOUD: u8 = 0x80 | 20;
+    let mut world = World::new();
+    let mut speaker = world.publisher(1, 1, CM);
+    join(&mut world, 1_200);
+    // Whoever begins to speak is preferred by all who see them.
+    for index in 1.. {
+        assert!(index < 100, "nobody is heard");
+        world.advance(Duration::from_millis(20));
+        let packet = speaker.sound(index, LOUD);
+        world.receive_one(&packet, speaker.address);
+        if !world.events().is_empty() {
+            break;
+        }
+    }
+    let (now, engine) = (world.now, &mut world.engine);
+    let waits = engine.poll_timeout().is_some_and(|at| at <= now);
+    assert!(waits, "the first share was decided at once");
+    let steps = steps(|net| {
+        engine.handle_timeout(now, net);
+        engine.poll_timeout().is_some_and(|at| at <= now)
+    });
+    assert_eq!(steps.len(), 2, "and there were three");
+}
