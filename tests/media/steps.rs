@@ -14,7 +14,7 @@ use crate::world::*;
 const PUBLICATION: PublicationId = PublicationId(1);
 
 /// Datagrams that a call sends before it leaves the rest, and that it takes in any case.
-const STEP: usize = 256;
+const STEP: usize = 512;
 const RUN: usize = 6;
 
 /// Datagrams of one batch.

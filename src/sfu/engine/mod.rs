@@ -36,9 +36,9 @@ use super::{GroupId, Leg, PublicationId, allocate};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
 
-/// Datagrams that one call sends before it leaves the rest to the next one: about a millisecond,
-/// most of it the kernel's. What comes of the last thing that a call has begun is sent too.
-const STEP: usize = 256;
+/// Datagrams that one call sends before it leaves the rest to the next one: about a millisecond and
+/// a half, most of it the kernel's. What comes of the last thing that a call has begun is sent too.
+const STEP: usize = 512;
 
 /// Datagrams that one call takes in any case, if there are so many: what a frame of 1.5 Mbit/s has,
 /// so that it leaves as one message for each subscriber, however many those are.
