@@ -110,6 +110,14 @@ enum LoadCommand {
     /// Many connections in many sessions, and signals among them.
     Signaling(SignalingLoad),
     /// Publishers and subscribers with real ICE, DTLS and SRTP.
+    ///
+    /// Publishers come first, each gets one subscription, and nobody else subscribes for three
+    /// seconds. Memory per subscription (kB/sub) is what the server's resident memory grows by from
+    /// there, until all subscribers have received for as long as is counted, divided by the further
+    /// subscriptions; kB/more counts only those of the last step of a ramp. Memory per publication
+    /// (kB/pub) is what it had grown by before: with packets that are kept to be sent again, and
+    /// what a first call takes once and for all. MB grown is the growth of the whole process since
+    /// it was idle, MB idle what it had then.
     Media(MediaLoad),
 }
 

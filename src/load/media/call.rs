@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -137,8 +138,8 @@ pub async fn call(
         let member = Member::new(
             client.map_err(broken(Part::Websocket))?,
             role,
-            thread.handle(),
-            certificate.fingerprint(),
+            (0, watch::channel(1).1),
+            (thread.handle(), certificate.fingerprint()),
             clock,
             entropy.fork(),
         );

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::interval;
 use uuid::Uuid;
 
@@ -32,6 +33,11 @@ pub(super) struct Member {
     fingerprint: Fingerprint,
     clock: Clock,
     entropy: Entropy,
+    /// Its number, and how many members may subscribe.
+    number: usize,
+    admitted: watch::Receiver<usize>,
+    /// Streams to which it will.
+    waiting: Vec<String>,
     /// The stream it publishes, with what was offered.
     stream: Uuid,
     offered: Option<(Ice, Instant)>,
@@ -40,14 +46,16 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// A member that subscribes to nothing until more than its number are admitted.
     pub(super) fn new(
         client: Client,
         part: Part,
-        media: MediaHandle,
-        fingerprint: Fingerprint,
+        (number, admitted): (usize, watch::Receiver<usize>),
+        media: (MediaHandle, Fingerprint),
         clock: Clock,
         mut entropy: Entropy,
     ) -> Self {
+        let (media, fingerprint) = media;
         Self {
             client,
             part,
@@ -56,6 +64,9 @@ impl Member {
             clock,
             stream: entropy.uuid(),
             entropy,
+            number,
+            admitted,
+            waiting: Vec::new(),
             offered: None,
             subscribed: Vec::new(),
         }
@@ -63,10 +74,8 @@ impl Member {
 
     /// Takes part until dropped.
     pub(super) async fn run(mut self) -> Result<()> {
-        let here = std::mem::take(&mut self.client.streams);
-        for stream in here {
-            self.subscribe(&stream).await?;
-        }
+        self.waiting = std::mem::take(&mut self.client.streams);
+        self.subscribe_to_waiting().await?;
         if self.part.publishes {
             self.publish().await?;
         }
@@ -74,6 +83,7 @@ impl Member {
         loop {
             tokio::select! {
                 frame = self.client.receive() => self.take(frame?).await?,
+                Ok(()) = self.admitted.changed() => self.subscribe_to_waiting().await?,
                 _ = keepalive.tick() => self.client.ping().await?,
             }
         }
@@ -100,7 +110,8 @@ impl Member {
         let content = &message["content"];
         match (method, tail[..].split_first()) {
             ("created", Some((stream, []))) if uri.contains("/stream/") => {
-                self.subscribe(stream).await
+                self.waiting.push((*stream).to_owned());
+                self.subscribe_to_waiting().await
             }
             ("generateoffer", _) => self.offer(from, uri, content).await,
             ("answer", _) => self.take_answer(content),
@@ -118,6 +129,16 @@ impl Member {
         });
         let resource = format!("stream/{}", self.stream);
         self.client.request("create", &resource, &content).await
+    }
+
+    async fn subscribe_to_waiting(&mut self) -> Result<()> {
+        if *self.admitted.borrow_and_update() <= self.number {
+            return Ok(());
+        }
+        for stream in std::mem::take(&mut self.waiting) {
+            self.subscribe(&stream).await?;
+        }
+        Ok(())
     }
 
     async fn subscribe(&mut self, stream: &str) -> Result<()> {

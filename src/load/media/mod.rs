@@ -7,8 +7,10 @@ pub mod call;
 mod dtls;
 mod leg;
 mod member;
+mod memory;
 mod report;
 mod sdp;
+mod shape;
 mod thread;
 mod totals;
 
@@ -16,12 +18,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use self::leg::Video;
 use self::member::{Member, Part};
+use self::memory::Memory;
 use self::report::{Report, heading};
+use self::shape::Shape;
 use self::thread::MediaThread;
 use super::client::{Client, Ticket};
 use super::histogram::Histogram;
@@ -46,17 +50,13 @@ const KNEE_DELAY_MS: f64 = 20.0;
 /// Time from the last join until counting begins, for key frames and estimates to settle.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Who sees whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Shape {
-    /// Publishers, and `size` others who see all of them
-    Webinar,
-    /// `size` members who all publish and see each other
-    Meeting,
-    /// `size` sessions of two who see each other
-    Pairs,
-}
+/// Time from when each publication is watched until memory is looked at: from then on a server
+/// keeps packets of some seconds, and those are no subscriber's.
+const PUBLISH: Duration = Duration::from_secs(3);
+
+/// Time between two members' subscribing: about as long as joining takes, so that handshakes do not
+/// come all at once.
+const ADMIT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How packets are protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -118,9 +118,11 @@ struct Run {
     sessions: Vec<String>,
     /// Members so far.
     seated: usize,
-    memory_before: Option<u64>,
-    /// Subscriptions and memory at the last step.
-    last: Option<(usize, u64)>,
+    /// How many of them may subscribe.
+    admitted: watch::Sender<usize>,
+    /// Publications, and the first subscription to each.
+    first: usize,
+    memory: Memory,
     progress: Progress,
     clock: Clock,
     entropy: Entropy,
@@ -166,8 +168,9 @@ impl Run {
         let certificate = Certificate::generate()?;
         let thread = MediaThread::start(certificate.clone(), profile, load.video(), clock)?;
         Ok(Self {
-            memory_before: target.memory(),
-            last: None,
+            memory: Memory::new(target.memory()),
+            admitted: watch::Sender::new(0),
+            first: 0,
             load,
             target,
             thread,
@@ -184,14 +187,9 @@ impl Run {
     /// Seats who is missing, then counts for a while.
     async fn step(&mut self) -> Result<Report> {
         let (publishers, subscriptions) = self.load.legs();
-        let joined = self.fill(publishers + subscriptions).await?;
-        let memory = self.target.memory();
-        let by =
-            |(now, then): (u64, u64), count: usize| now.saturating_sub(then) / count.max(1) as u64;
-        let grown = memory.zip(self.memory_before);
-        let (before, further) = self.last.unzip();
-        let further = memory.zip(further);
-        self.last = memory.map(|memory| (subscriptions, memory));
+        let mut joined = self.publish().await?;
+        self.memory.published(self.target.memory());
+        joined.merge(&self.subscribe(publishers + subscriptions).await?);
         let (cpu_before, begun) = (self.target.cpu_time(), self.clock.now());
         self.progress.pass(self.load.seconds).await;
         let totals = self.thread.handle().take().await?;
@@ -199,6 +197,8 @@ impl Run {
         let took = self.clock.now().saturating_duration_since(begun);
         let seconds = took.as_secs_f64();
         self.check().await?;
+        let further = subscriptions - self.load.first().2;
+        self.memory.subscribed(self.target.memory(), further);
         if let Some(failure) = totals.failure {
             bail!("a leg failed: {failure}");
         }
@@ -221,21 +221,61 @@ impl Run {
             delay_ms: (&totals.delay).into(),
             cpu_us_per_packet: cpu.map(|s| round(s * 1e6 / totals.received.max(1) as f64, 100.0)),
             cpu_load: cpu.map(|s| round(s / seconds, 100.0)),
-            memory_per_subscription: grown.map(|grown| by(grown, subscriptions)),
-            memory_per_further_subscription: further
-                .map(|grown| by(grown, subscriptions.saturating_sub(before.unwrap_or(0)))),
+            memory: self.memory.taken(publishers),
         })
     }
 
-    /// Seats who is missing, until all `legs` are up and have settled; how long joining took.
-    async fn fill(&mut self, legs: usize) -> Result<Histogram> {
-        let files = 2 * legs as u64 + OTHER_FILES;
+    /// Seats the publishers who are missing, lets one subscribe to each of them, and nobody else
+    /// until they have published for a while; how long joining took.
+    async fn publish(&mut self) -> Result<Histogram> {
+        self.raise_file_limit()?;
+        let (seated, admitted, subscriptions) = self.load.first();
+        let (publishers, _) = self.load.legs();
+        let first = publishers + subscriptions;
+        let missing = first.saturating_sub(self.first);
+        if missing == 0 {
+            return Ok(Histogram::new());
+        }
+        self.first = first;
+        let media = self.thread.handle();
+        let up = media.progress().await?.up;
+        self.admitted.send_replace(admitted);
+        let seats = self.load.seats();
+        self.fill(&seats[..seated]).await?;
+        self.wait_for(up + missing).await?;
+        sleep(PUBLISH).await;
+        Ok(media.take().await?.joined)
+    }
+
+    /// Seats everybody else, lets all of them subscribe, and waits until all `legs` are up and have
+    /// settled; how long joining took.
+    async fn subscribe(&mut self, legs: usize) -> Result<Histogram> {
+        let admitted = *self.admitted.borrow();
+        for admitted in admitted..self.seated {
+            self.admitted.send_replace(admitted + 1);
+            sleep(ADMIT_INTERVAL).await;
+        }
+        let seats = self.load.seats();
+        self.admitted.send_replace(seats.len());
+        self.fill(&seats).await?;
+        self.wait_for(legs).await?;
+        sleep(SETTLE).await;
+        Ok(self.thread.handle().take().await?.joined)
+    }
+
+    fn raise_file_limit(&self) -> Result<()> {
+        let (publishers, subscriptions) = self.load.legs();
+        let files = 2 * (publishers + subscriptions) as u64 + OTHER_FILES;
         let limit = rlimit::increase_nofile_limit(files).context("cannot raise the file limit")?;
         ensure!(
             limit >= files,
             "{files} open files are needed, the system allows {limit}"
         );
-        let seats = self.load.seats();
+        Ok(())
+    }
+
+    /// Seats who is missing of these.
+    async fn fill(&mut self, seats: &[(usize, Part)]) -> Result<()> {
         self.progress.begin("Members joined", seats.len());
         while self.seated < seats.len() {
             let (session, part) = seats[self.seated];
@@ -243,6 +283,11 @@ impl Run {
             self.seated += 1;
             self.progress.at(self.seated);
         }
+        Ok(())
+    }
+
+    /// Waits until so many legs are up.
+    async fn wait_for(&mut self, legs: usize) -> Result<()> {
         let media = self.thread.handle();
         let deadline = self.clock.now() + JOIN_PATIENCE;
         self.progress.begin("Peer connections up", legs);
@@ -250,7 +295,7 @@ impl Run {
             let up = media.progress().await?.up;
             self.progress.at(up);
             if up >= legs {
-                break;
+                return Ok(());
             }
             self.check().await?;
             ensure!(
@@ -259,8 +304,6 @@ impl Run {
             );
             sleep(Duration::from_millis(20)).await;
         }
-        sleep(SETTLE).await;
-        Ok(media.take().await?.joined)
     }
 
     /// Lets one more member join.
@@ -278,8 +321,8 @@ impl Run {
         let member = Member::new(
             client,
             part,
-            self.thread.handle(),
-            self.certificate.fingerprint(),
+            (self.seated, self.admitted.subscribe()),
+            (self.thread.handle(), self.certificate.fingerprint()),
             self.clock,
             self.entropy.fork(),
         );
@@ -292,52 +335,6 @@ impl Run {
         match self.members.try_join_next() {
             Some(ended) => ended?.context("a member ended early"),
             None => Ok(()),
-        }
-    }
-}
-
-impl MediaLoad {
-    fn video(&self) -> Video {
-        let bytes = f64::from(self.bitrate) * 125.0 / f64::from(self.frame_rate);
-        Video {
-            interval: Duration::from_secs(1) / self.frame_rate,
-            packets: (bytes / f64::from(self.packet_len)).round().max(1.0) as usize,
-            packet_len: self.packet_len.into(),
-        }
-    }
-
-    /// Publications and subscriptions at this size.
-    fn legs(&self) -> (usize, usize) {
-        let (size, publishers) = (self.size as usize, self.publishers as usize);
-        match self.shape {
-            Shape::Webinar => (publishers, publishers * size),
-            Shape::Meeting => (size, size * (size - 1)),
-            Shape::Pairs => (2 * size, 2 * size),
-        }
-    }
-
-    /// Every member: its session and its part. Those of a smaller size come first.
-    fn seats(&self) -> Vec<(usize, Part)> {
-        let size = self.size as usize;
-        let interval = self.video().interval;
-        let part = |number: usize, publishes, subscribes| Part {
-            publishes,
-            subscribes,
-            // The golden ratio spreads any number of publishers over the interval.
-            phase: interval.mul_f64((number as f64 * 0.618_034).fract()),
-        };
-        match self.shape {
-            Shape::Webinar => {
-                let publishers = self.publishers as usize;
-                let publisher = (0..publishers).map(|n| (0, part(n, true, false)));
-                publisher
-                    .chain((0..size).map(|n| (0, part(n, false, true))))
-                    .collect()
-            }
-            Shape::Meeting => (0..size).map(|n| (0, part(n, true, true))).collect(),
-            Shape::Pairs => (0..2 * size)
-                .map(|n| (n / 2, part(n, true, true)))
-                .collect(),
         }
     }
 }

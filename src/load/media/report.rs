@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Shape, Srtp};
+use super::Srtp;
+use super::memory::Taken;
+use super::shape::Shape;
 use crate::load::report::Quantiles;
 
 /// One run, or one step of a ramp, as one JSON line.
@@ -30,20 +32,20 @@ pub(super) struct Report {
     pub(super) cpu_us_per_packet: Option<f64>,
     /// Processors that the server kept busy.
     pub(super) cpu_load: Option<f64>,
-    /// Server memory by which a subscription made the server grow, in bytes.
-    pub(super) memory_per_subscription: Option<u64>,
-    /// The same for those that joined since the last step of a ramp: without what the first ones
-    /// cost the process once and for all.
-    pub(super) memory_per_further_subscription: Option<u64>,
+    /// What the server's resident memory is taken by.
+    #[serde(flatten)]
+    pub(super) memory: Taken,
 }
 
 impl Report {
     /// As a row of a table.
     pub(super) fn row(&self) -> String {
         let kilobytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e3);
+        let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
+        let memory = &self.memory;
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         format!(
-            "{:>8} {:>6} {:>6} {:>9} {:>7.3}% {:>23} {:>23} {:>8} {:>6} {:>9} {:>9}",
+            "{:>8} {:>6} {:>6} {:>9} {:>7.3}% {:>23} {:>23} {:>8} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8}",
             self.size,
             self.publishers,
             self.subscriptions,
@@ -53,8 +55,11 @@ impl Report {
             self.delay_ms.row(),
             or_dash(self.cpu_us_per_packet.map(|us| format!("{us:.2}"))),
             or_dash(self.cpu_load.map(|load| format!("{load:.2}"))),
-            or_dash(self.memory_per_subscription.map(kilobytes)),
-            or_dash(self.memory_per_further_subscription.map(kilobytes)),
+            or_dash(memory.memory_per_subscription.map(kilobytes)),
+            or_dash(memory.memory_per_further_subscription.map(kilobytes)),
+            or_dash(memory.memory_per_publication.map(kilobytes)),
+            or_dash(memory.memory_growth.map(megabytes)),
+            or_dash(memory.memory_idle.map(megabytes)),
         )
     }
 }
@@ -62,7 +67,7 @@ impl Report {
 /// Names of the columns of [`Report::row`].
 pub(super) fn heading() -> String {
     format!(
-        "{:>8} {:>6} {:>6} {:>9} {:>8} {:>23} {:>23} {:>8} {:>6} {:>9} {:>9}",
+        "{:>8} {:>6} {:>6} {:>9} {:>8} {:>23} {:>23} {:>8} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8}",
         "size",
         "pubs",
         "subs",
@@ -74,5 +79,8 @@ pub(super) fn heading() -> String {
         "cpus",
         "kB/sub",
         "kB/more",
+        "kB/pub",
+        "MB grown",
+        "MB idle",
     )
 }
