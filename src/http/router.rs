@@ -52,7 +52,7 @@ fn router(state: AppState) -> Router {
         // Websockets are welcome anywhere: proxies and `setProxyUrl` change the path at will.
         .fallback(websocket)
         .with_state(state)
-        .layer(Extension(Document::of(&described)))
+        .layer(Extension(Document::of(described)))
         .layer(middleware::from_fn_with_state(requests, requests::count))
         .layer(body_limit)
         .layer(cors())

@@ -8,6 +8,8 @@ pub mod routes;
 pub mod schemas;
 pub mod texts;
 
+use std::sync::{Arc, OnceLock};
+
 use axum::Extension;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
@@ -19,21 +21,36 @@ use self::routes::Route;
 use self::schemas::Schemas;
 use self::texts::Texts;
 
-/// The finished document, as it is served.
+/// The document, as it is served. All clones are the same.
 #[derive(Debug, Clone)]
-pub struct Document(Bytes);
+pub struct Document(Arc<Described>);
+
+/// Made when it is first asked for: making it takes eight megabytes, which few servers are ever in
+/// need of.
+#[derive(Debug)]
+struct Described {
+    routes: Vec<Route>,
+    json: OnceLock<Bytes>,
+}
 
 impl Document {
     /// Describes these routes.
-    pub fn of(routes: &[Route]) -> Self {
-        Self(describe(routes).to_string().into())
+    pub fn of(routes: Vec<Route>) -> Self {
+        let json = OnceLock::new();
+        Self(Arc::new(Described { routes, json }))
+    }
+
+    fn json(&self) -> Bytes {
+        let Described { routes, json } = &*self.0;
+        json.get_or_init(|| describe(routes).to_string().into())
+            .clone()
     }
 }
 
 impl IntoResponse for Document {
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
-        ([(header::CONTENT_TYPE, json)], self.0).into_response()
+        ([(header::CONTENT_TYPE, json)], self.json()).into_response()
     }
 }
 
