@@ -10,6 +10,7 @@ use rtc::shared::TransportProtocol;
 use rtc::shared::error::Error;
 use tracing::{debug, error, trace};
 
+use super::asleep::Asleep;
 use super::certificate::Certificate;
 use super::hello::{self, HelloReader};
 use super::{Out, policy};
@@ -27,7 +28,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// retransmission.
 const MAX_HANDSHAKE_LEN: usize = 32 * 1024;
 
-/// Most datagrams with handshake records that are looked at after the handshake, when the only
+/// Most datagrams with handshake records that are answered after the handshake, when the only
 /// honest ones are repeats of the client's last flight (RFC 6347, 4.2.4).
 const MAX_LATE_HANDSHAKES: u32 = 16;
 
@@ -58,7 +59,7 @@ pub(super) struct Association {
     /// Whether its peer may begin the next one: that it says good-bye then means no more than that.
     pub(super) is_superseded: bool,
     fingerprint: Arc<Fingerprint>,
-    /// The library's part; missing until the ClientHello is complete.
+    /// The library's part; missing until the ClientHello is complete, and while it sleeps.
     endpoint: Option<Endpoint>,
     stage: Stage,
 }
@@ -76,8 +77,11 @@ enum Stage {
     },
     /// The engine has the keys.
     Established {
-        /// Datagrams with handshake records that will still be looked at.
+        /// Datagrams with handshake records that will still be answered, with our last flight.
         late_handshakes: u32,
+        flight: Flight,
+        /// What the library's part is made from again when there is an alert to read or to write.
+        asleep: Option<Asleep>,
     },
 }
 
@@ -137,6 +141,13 @@ impl Association {
             trace!(leg = %out.leg, "Handshake datagram dropped");
             return Ok(());
         }
+        if let Stage::Established { flight, .. } = &mut self.stage
+            && hello::has(&bytes, hello::HANDSHAKE)
+        {
+            flight.resend(now, out);
+            return Ok(());
+        }
+        self.wake(certificate, now, out);
         if self.endpoint.is_some() {
             return self.read(&bytes, now, out);
         }
@@ -161,12 +172,17 @@ impl Association {
     }
 
     /// Sends a flight again if its time has come, and gives up at the end of all patience.
-    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Out<'_>) -> Result<(), Ended> {
+    pub(super) fn handle_timeout(
+        &mut self,
+        certificate: &Certificate,
+        now: Instant,
+        out: &mut Out<'_>,
+    ) -> Result<(), Ended> {
         if let Stage::Shaking { give_up_at, .. } = self.stage
             && give_up_at <= now
         {
             debug!(leg = %out.leg, "DTLS handshake took too long");
-            self.stop(now, out);
+            self.stop(certificate, now, out);
             return Err(Ended::Closed(CloseReason::DtlsFailed));
         }
         let Some(endpoint) = &mut self.endpoint else {
@@ -180,7 +196,8 @@ impl Association {
     }
 
     /// Says good-bye, if there is anybody to say it to.
-    pub(super) fn stop(&mut self, now: Instant, out: &mut Out<'_>) {
+    pub(super) fn stop(&mut self, certificate: &Certificate, now: Instant, out: &mut Out<'_>) {
+        self.wake(certificate, now, out);
         if let Some(endpoint) = &mut self.endpoint {
             let stopped = guarded(|| {
                 endpoint.stop(now, PEER);
@@ -198,6 +215,19 @@ impl Association {
         let renews = self.generation > Generation::default();
         let is_established = matches!(self.stage, Stage::Established { .. });
         self.is_superseded || renews && !is_established
+    }
+
+    /// Whether nothing of the library's is kept.
+    #[cfg(test)]
+    pub(super) fn is_asleep(&self) -> bool {
+        let asleep = matches!(
+            self.stage,
+            Stage::Established {
+                asleep: Some(_),
+                ..
+            }
+        );
+        asleep && self.endpoint.is_none()
     }
 
     /// When [`Self::handle_timeout`] is wanted.
@@ -229,12 +259,30 @@ impl Association {
                 *budget = left.unwrap_or(*budget);
                 left.is_some()
             }
-            Stage::Established { late_handshakes } if has(hello::HANDSHAKE) => {
+            Stage::Established {
+                late_handshakes, ..
+            } if has(hello::HANDSHAKE) => {
                 let left = late_handshakes.checked_sub(1);
                 *late_handshakes = left.unwrap_or(0);
                 left.is_some()
             }
-            Stage::Established { .. } => has(hello::ALERT),
+            // What is not encrypted is not the peer's.
+            Stage::Established { .. } => records
+                .iter()
+                .any(|r| r.content_type == hello::ALERT && r.epoch > 0),
+        }
+    }
+
+    /// Has the library's part there again, if there was one.
+    fn wake(&mut self, certificate: &Certificate, now: Instant, out: &Out<'_>) {
+        let Stage::Established { asleep, .. } = &mut self.stage else {
+            return;
+        };
+        if let Some(asleep) = asleep.take() {
+            match guarded(|| asleep.wake(PEER, certificate, now)) {
+                Ok(endpoint) => self.endpoint = Some(endpoint),
+                Err(error) => debug!(leg = %out.leg, %error, "DTLS association lost"),
+            }
         }
     }
 
@@ -307,9 +355,17 @@ impl Association {
         };
         let keys =
             policy::keys(endpoint, PEER, &self.fingerprint).map_err(|error| failed(out, &error))?;
+        let asleep = Asleep::new(endpoint, PEER).map_err(|error| failed(out, &error))?;
+        let flight = match &mut self.stage {
+            Stage::Shaking { flight, .. } => std::mem::take(flight),
+            Stage::Established { .. } => return Ok(()),
+        };
         self.stage = Stage::Established {
             late_handshakes: MAX_LATE_HANDSHAKES,
+            flight,
+            asleep: Some(asleep),
         };
+        self.endpoint = None;
         debug!(leg = %out.leg, profile = ?keys.profile, "DTLS handshake complete");
         out.keys(keys);
         Ok(())

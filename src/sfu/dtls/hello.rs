@@ -28,7 +28,7 @@ const AEAD_AES_128_GCM: u16 = 7;
 /// One record of a datagram.
 pub(super) struct Record<'a> {
     pub(super) content_type: u8,
-    epoch: u16,
+    pub(super) epoch: u16,
     payload: &'a [u8],
 }
 
@@ -67,6 +67,12 @@ pub(super) fn records(datagram: &[u8]) -> Option<Vec<Record<'_>>> {
         });
     }
     Some(records).filter(|records| !records.is_empty())
+}
+
+/// Whether a datagram has a record of this content type.
+pub(super) fn has(datagram: &[u8], content_type: u8) -> bool {
+    let records = records(datagram).into_iter().flatten();
+    records.into_iter().any(|r| r.content_type == content_type)
 }
 
 /// Whether a datagram has a part of a client's first message.

@@ -7,6 +7,7 @@
 //! The library draws its own random numbers; it is the one exception to the rule that the pure
 //! half rolls no dice.
 
+mod asleep;
 mod association;
 mod certificate;
 mod hello;
@@ -78,8 +79,9 @@ impl Handshakes {
                     association.handle_datagram(bytes, certificate, now, out)
                 });
             }
-            HandshakeInput::Stop { leg } => self.drive(leg, |association, _, out| {
-                association.stop(now, out);
+            HandshakeInput::Stop { leg } => self.drive(leg, |association, certificates, out| {
+                let certificate = association.generation.choose(certificates);
+                association.stop(certificate, now, out);
                 Err(Ended::Stopped)
             }),
         }
@@ -94,8 +96,9 @@ impl Handshakes {
             .map(|(_, leg)| *leg)
             .collect();
         for leg in due {
-            self.drive(leg, |association, _, out| {
-                association.handle_timeout(now, out)
+            self.drive(leg, |association, certificates, out| {
+                let certificate = association.generation.choose(certificates);
+                association.handle_timeout(certificate, now, out)
             });
         }
     }
@@ -363,6 +366,22 @@ mod tests {
         assert!(world.client_saw_close);
         assert_eq!(world.closed, None, "the engine knows");
         assert!(world.server.associations.is_empty());
+    }
+
+    #[test]
+    fn an_association_sleeps_after_its_handshake_and_still_answers_whoever_missed_its_end() {
+        let mut world = World::new(Client::default());
+        world.run();
+        assert!(world.server.associations[&LEG].is_asleep());
+        world.client_send(world.client_flight.clone());
+        let Some(HandshakeOutput::Datagram { bytes, .. }) = world.server.poll_output() else {
+            panic!("no answer");
+        };
+        assert_eq!(bytes[0], 20, "our last flight begins with ChangeCipherSpec");
+        assert!(world.server.associations[&LEG].is_asleep());
+        world.client.close(world.now).unwrap();
+        world.run();
+        assert_eq!(world.closed, Some(CloseReason::PeerClosed));
     }
 
     #[test]
