@@ -29,6 +29,10 @@ pub const MAX_UNDER_WAY: usize = 16;
 /// Parcels that video leaves to audio.
 const RESERVED: usize = 4;
 
+/// Parcels that come back until those are given up that none of them was needed for: those of a
+/// burst are as large as it was.
+const LOOK: usize = 64;
+
 /// Notes per parcel that need no slot.
 const MAX_NOTES: usize = 256;
 
@@ -111,6 +115,9 @@ pub(super) struct Post {
     ways: Vec<Way>,
     #[expect(clippy::vec_box, reason = "they travel in these boxes")]
     free: Vec<Box<Parcel>>,
+    /// How few were free at any time since they were last looked at, and how many have come back.
+    unneeded: usize,
+    came_back: usize,
     ready: VecDeque<(WorkerId, Box<Parcel>)>,
     routes: FxHashMap<Path, (WorkerId, Instant)>,
     /// How many routes there may be before stale ones are looked for.
@@ -215,6 +222,7 @@ impl Post {
             way.under_way += 1;
             let me = self.me;
             let fresh = self.free.pop().unwrap_or_else(|| Box::new(Parcel::new(me)));
+            self.unneeded = self.unneeded.min(self.free.len());
             let full = way.open.replace(fresh);
             self.ready.extend(full.map(|parcel| (to, parcel)));
         }
@@ -238,6 +246,13 @@ impl Post {
         parcel.slab.clear();
         parcel.items.clear();
         self.free.push(parcel);
+        self.came_back += 1;
+        if self.came_back == LOOK {
+            self.came_back = 0;
+            // What came back last is taken first, so these have waited all the time.
+            self.free.drain(..self.unneeded);
+            self.unneeded = self.free.len();
+        }
     }
 
     /// Remembers that a path belongs to another worker's peer.
@@ -305,6 +320,26 @@ mod tests {
         post.take_back(other, parcel);
         assert!(post.stray(b"x", path(1)));
         assert_eq!(post.free.len(), 0);
+    }
+
+    #[test]
+    fn what_only_a_burst_was_in_need_of_is_given_up() {
+        let (me, other) = workers();
+        let mut post = Post::new(me, 2);
+        post.learn(path(1), other, Clock::system().epoch().instant);
+        let mut turn = |datagrams: usize| {
+            (0..datagrams).for_each(|_| assert!(post.stray(b"x", path(1))));
+            let parcels: Vec<_> = std::iter::from_fn(|| post.poll()).collect();
+            for (_, parcel) in parcels {
+                post.take_back(other, parcel);
+            }
+            post.free.len()
+        };
+        assert_eq!(turn(MAX_UNDER_WAY * SLOTS), MAX_UNDER_WAY);
+        for _ in 0..2 * LOOK {
+            turn(SLOTS + 1);
+        }
+        assert_eq!(turn(1), 2);
     }
 
     #[test]
