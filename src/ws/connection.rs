@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -13,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{Instrument, debug, debug_span, trace};
 
 use super::WRITE_BUFFER_LEN;
-use super::upgrade::Socket;
+use super::upgrade::{Sink, Source};
 use crate::driver::hub::{HubHandle, HubStopped, SocketHandle};
 use crate::driver::outbox::{OutboxReader, Outgoing};
 use crate::hub::effect::SocketOpen;
@@ -28,11 +27,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// particular time).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Sink = SplitSink<Socket, Message>;
-type Source = SplitStream<Socket>;
-
 /// Carries one websocket's messages to the hub and back, until either side ends it.
-pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: Socket, cause: Cause) {
+pub(super) async fn serve(
+    hub: HubHandle,
+    open: SocketOpen,
+    (mut sink, mut source): (Sink, Source),
+    cause: Cause,
+) {
     let Ok((handle, outbox)) = hub.open(open).await else {
         debug!("Websocket during shutdown");
         return;
@@ -44,7 +45,6 @@ pub(super) async fn serve(hub: HubHandle, open: SocketOpen, socket: Socket, caus
     );
     cause.lead_to(&span);
     async move {
-        let (mut sink, mut source) = socket.split();
         // Whichever loop ends first ends the other.
         let end = tokio::select! {
             end = read(&handle, &mut source) => end,

@@ -6,14 +6,21 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use futures_util::StreamExt;
+use futures_util::stream::{SplitSink, SplitStream};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// A websocket of a client.
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Its two ways.
+pub(super) type Sink = SplitSink<Socket, Message>;
+pub(super) type Source = SplitStream<Socket>;
 
 /// A request that may become a websocket.
 ///
@@ -43,14 +50,16 @@ impl Upgrade {
         response
     }
 
-    /// The websocket, as soon as the answer is written.
+    /// The websocket, as soon as the answer is written. It comes split, and each way is a pointer:
+    /// a task is as large as all that any of its functions ever holds.
     ///
     /// # Errors
     ///
     /// Fails if the connection ends before.
-    pub(super) async fn socket(self, config: WebSocketConfig) -> hyper::Result<Socket> {
+    pub(super) async fn socket(self, config: WebSocketConfig) -> hyper::Result<(Sink, Source)> {
         let stream = TokioIo::new(self.on_upgrade.await?);
-        Ok(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config));
+        Ok(socket.await.split())
     }
 }
 
