@@ -11,7 +11,11 @@ use super::command::{Command, MirrorConfig, TapConfig};
 use super::worker::WorkerId;
 use super::{ClientId, Leg, PublicationId, Request, SubscriptionId};
 
-/// Legs of one session that are placed at one worker in a row before the least loaded worker is
+/// Legs of one session that live at one worker before another one is looked for: those of a meeting
+/// of ten. One worker carries many times as many, and elsewhere the packets would be kept once more.
+const TOGETHER: usize = 128;
+
+/// Further legs of it that are placed at one worker in a row before the least loaded worker is
 /// looked for again. A mirrored packet costs its two workers about as much as forwarding it once,
 /// which is little against the subscribers that one block adds.
 const BLOCK: usize = 64;
@@ -42,8 +46,8 @@ struct Session {
     legs: usize,
     /// Where the next leg is placed.
     open: WorkerId,
-    /// Legs that were placed there since it was chosen.
-    block: usize,
+    /// How many more are, before another one may be chosen.
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -243,7 +247,8 @@ impl Shards {
         self.loads[worker.index()] += 1;
         if let Some(session) = self.sessions.get_mut(&session) {
             session.legs += 1;
-            session.block += usize::from(session.open == worker && session.block < BLOCK);
+            let here = usize::from(session.open == worker);
+            session.left = session.left.saturating_sub(here);
         }
         worker
     }
@@ -266,16 +271,16 @@ impl Shards {
         let session = self.sessions.entry(session).or_insert(Session {
             legs: 0,
             open: idlest,
-            block: 0,
+            left: TOGETHER,
         });
-        if session.block == BLOCK {
+        if session.left == 0 {
             // Another one only if that is better.
             if self.loads[idlest.index()] < self.loads[session.open.index()] {
                 session.open = idlest;
             }
-            session.block = 0;
+            session.left = BLOCK;
         }
-        session.block += 1;
+        session.left -= 1;
         session.legs += 1;
         self.loads[session.open.index()] += 1;
         session.open
@@ -407,7 +412,7 @@ mod tests {
             .map(|session| publish(&mut shards, session, session).index())
             .collect();
         assert_eq!(homes, [0, 1, 2, 3]);
-        for id in 0..20 {
+        for id in 0..99 {
             assert_eq!(subscribe(&mut shards, 2, id, 2).index(), 2);
         }
         assert!(told(&mut shards).iter().all(|(_, what)| what != "AddPipe"));
@@ -440,7 +445,7 @@ mod tests {
     fn a_mirror_is_made_before_its_first_subscription_and_ends_with_the_publication() {
         let mut shards = Shards::new(2);
         publish(&mut shards, 1, 1);
-        for id in 0..BLOCK as u64 {
+        for id in 0..TOGETHER as u64 {
             subscribe(&mut shards, 1, id, 1);
         }
         let commands = told(&mut shards);
