@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// How long a turn may take before it leaves what has not begun to the next one, so that nobody
 /// waits long for what is a matter of microseconds. Looked at after each input and after each step
-/// of the engine, of which the longest take about a millisecond.
+/// of the engine, of which the longest take about a millisecond and a half.
 const BUDGET: Duration = Duration::from_micros(500);
 
 /// How much of it is for commands and handshakes: while many join, media goes on.
