@@ -6,6 +6,9 @@ use super::process::{Process, eventually};
 use super::support::{Site, TestClient};
 use super::{get, joined, site};
 
+/// Long signals that are more than the buffers of two sockets hold.
+const COUNT: usize = 900;
+
 /// Sends SIGTERM and waits until new calls are unwelcome.
 async fn drain(process: &Process) {
     process.signal("TERM");
@@ -105,4 +108,23 @@ async fn signals_that_were_acknowledged_arrive_before_the_end() {
     eventually("the log says so", || {
         process.log().contains("Everything is closed").then_some(())
     });
+}
+
+#[tokio::test]
+async fn what_was_queued_arrives_though_its_reader_speaks_after_the_hub_has_ended() {
+    let process = Process::start_with(&[("PARLOR_LIMITS_SIGNALS_PER_SECOND", "10000")]);
+    let site = site(&process);
+    let (mut ana, mut ben) = (joined(&site, "room").await, joined(&site, "room").await);
+    // More than the kernel takes while nobody reads, so that the rest waits in the server.
+    let long = "x".repeat(8_000);
+    for _ in 0..COUNT {
+        assert_eq!(ana.signal("chat", &long).await, "200");
+    }
+    process.signal("TERM");
+    assert_eq!(ana.closed().await, Some(1011));
+    for _ in 0..COUNT {
+        // Answers it, which nobody is there to hear any more.
+        ben.event("signal", "/signal/").await;
+    }
+    assert_eq!(ben.closed().await, Some(1011));
 }
