@@ -3,7 +3,7 @@
 //! Method: packets of 1200 bytes (12 of header) in bursts of 40, as one frame of four packets for
 //! ten subscribers, each with a key of its own. Times are per burst; the throughput criterion
 //! prints counts packets, so its inverse is the cost of one. *Single* finishes the tag of each
-//! packet at once, *lanes* finishes all of a burst together, four side by side. Opening copies a
+//! packet at once, *lanes* finishes all of a burst together, side by side. Opening copies a
 //! sealed packet first, since it decrypts in place; each is new to its opener.
 
 use std::hint::black_box;

@@ -79,18 +79,17 @@ impl MacQueue {
 
     /// Writes all tags into the slab they were asked for.
     pub fn finish(&mut self, slab: &mut [u8]) {
-        // Lanes must be equally long to run together, and few lengths occur, so this is cheap.
+        // Lanes should be equally long to run together, and few lengths occur, so this is cheap.
         self.jobs.sort_unstable_by_key(Job::block_count);
-        let (quads, rest) = self.jobs.as_chunks();
-        for quad in quads {
-            let tags = tags(slab, quad);
-            for (job, tag) in quad.iter().zip(tags) {
+        for jobs in self.jobs.chunks(LANES) {
+            if let [job] = jobs {
+                job.write(slab, job.key.tag(job.message(slab), &job.suffix));
+                continue;
+            }
+            let tags = tags(slab, jobs);
+            for (job, tag) in jobs.iter().zip(tags) {
                 job.write(slab, tag);
             }
-        }
-        for job in rest {
-            let tag = job.key.tag(job.message(slab), &job.suffix);
-            job.write(slab, tag);
         }
         self.jobs.clear();
     }
@@ -125,18 +124,28 @@ impl Job {
     }
 }
 
-/// Four tags at once.
-fn tags(slab: &[u8], jobs: &[Job; LANES]) -> [[u8; HMAC_TAG_LEN]; LANES] {
-    let parts = jobs.each_ref().map(|job| job.message(slab).as_chunks());
-    let mut inner = jobs.each_ref().map(|job| job.key.inner);
-    compress_lanes(&mut inner, parts.map(|(body, _)| body));
-    let last: [_; LANES] =
-        std::array::from_fn(|i| LastBlocks::new(parts[i].1, &jobs[i].suffix, jobs[i].len));
-    compress_lanes(&mut inner, last.each_ref().map(LastBlocks::get));
-    let blocks = inner.map(|state| [outer_block(&state)]);
-    let mut outer = jobs.each_ref().map(|job| job.key.outer);
-    compress_lanes(&mut outer, blocks.each_ref().map(|block| block.as_slice()));
-    outer.map(|state| truncated(&state))
+/// The tags of up to [`LANES`] messages, in their order.
+fn tags(slab: &[u8], jobs: &[Job]) -> [[u8; HMAC_TAG_LEN]; LANES] {
+    let count = jobs.len();
+    let mut states = [INITIAL; LANES];
+    let mut bodies: [&[_]; LANES] = [&[]; LANES];
+    let mut ends = [LastBlocks::NONE; LANES];
+    for (lane, job) in jobs.iter().enumerate() {
+        let (body, rest) = job.message(slab).as_chunks();
+        states[lane] = job.key.inner;
+        bodies[lane] = body;
+        ends[lane] = LastBlocks::new(rest, &job.suffix, job.len);
+    }
+    compress_lanes(&mut states[..count], &bodies[..count]);
+    let ends = ends.each_ref().map(LastBlocks::get);
+    compress_lanes(&mut states[..count], &ends[..count]);
+    let blocks = states.map(|inner| [outer_block(&inner)]);
+    for (state, job) in states.iter_mut().zip(jobs) {
+        *state = job.key.outer;
+    }
+    let blocks = blocks.each_ref().map(|block| &block[..]);
+    compress_lanes(&mut states[..count], &blocks[..count]);
+    states.map(|outer| truncated(&outer))
 }
 
 /// The end of an inner message: what did not fill a block, the suffix and the padding
@@ -147,10 +156,15 @@ struct LastBlocks {
 }
 
 impl LastBlocks {
+    const NONE: Self = Self {
+        blocks: [[0; 64]; 2],
+        count: 0,
+    };
+
     /// `rest` and `suffix` are less than 119 bytes together; `message_len` counts all but the
     /// suffix.
     fn new(rest: &[u8], suffix: &[u8], message_len: usize) -> Self {
-        let mut blocks = [[0; 64]; 2];
+        let Self { mut blocks, .. } = Self::NONE;
         let bytes = blocks.as_flattened_mut();
         let len = rest.len() + suffix.len();
         bytes[..rest.len()].copy_from_slice(rest);
