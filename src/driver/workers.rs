@@ -228,7 +228,19 @@ pub(super) struct Links {
 struct Bell {
     /// Whether it was rung since the worker last looked into its inbox.
     rung: AtomicBool,
+    /// Whether it is also to be rung for a parcel that comes back.
+    expects: AtomicBool,
     waker: Arc<Waker>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::SeqCst)
+            && let Err(error) = self.waker.wake()
+        {
+            error!(%error, "Cannot wake a media worker");
+        }
+    }
 }
 
 /// Connects workers, each known by its waker, with each other.
@@ -240,6 +252,7 @@ fn link(wakers: Vec<Arc<Waker>>) -> Vec<Links> {
         .into_iter()
         .map(|waker| Bell {
             rung: AtomicBool::new(false),
+            expects: AtomicBool::new(false),
             waker,
         })
         .collect();
@@ -275,17 +288,24 @@ impl Links {
     /// Sends a parcel and wakes its receiver.
     pub(super) fn send(&self, to: WorkerId, parcel: Box<Parcel>) {
         self.deliver(to, Delivery::Parcel(parcel));
-        let bell = &self.bells[to.index()];
-        if !bell.rung.swap(true, Ordering::SeqCst)
-            && let Err(error) = bell.waker.wake()
-        {
-            error!(%error, "Cannot wake a media worker");
-        }
+        self.bells[to.index()].ring();
     }
 
-    /// Gives a parcel back. Its sender need not wake up for that.
+    /// Has this worker woken up when a parcel comes back. Returns whether it is to look into its
+    /// inbox once more first, since one may have come back already.
+    pub(super) fn expect(&self) -> bool {
+        let bell = &self.bells[self.me.index()];
+        !bell.expects.swap(true, Ordering::SeqCst)
+    }
+
+    /// Gives a parcel back. Its sender wakes up for that only if it waits for it.
     pub(super) fn give_back(&self, parcel: Box<Parcel>) {
-        self.deliver(parcel.sender(), Delivery::Returned(self.me, parcel));
+        let to = parcel.sender();
+        self.deliver(to, Delivery::Returned(self.me, parcel));
+        let bell = &self.bells[to.index()];
+        if bell.expects.load(Ordering::SeqCst) && bell.expects.swap(false, Ordering::SeqCst) {
+            bell.ring();
+        }
     }
 
     /// A worker that has ended takes nothing; then all are about to end.

@@ -26,6 +26,11 @@ const SLOTS: usize = 64;
 /// publications by the rule of [`Post::packet`].
 pub const MAX_UNDER_WAY: usize = 16;
 
+/// Parcels under way to a worker that has fallen behind: what follows stays here until it fills a
+/// parcel or one comes back, so that there is room for a thousand datagrams and not for sixteen
+/// turns of one.
+const BEHIND: usize = MAX_UNDER_WAY / 2;
+
 /// Parcels that video leaves to audio.
 const RESERVED: usize = 4;
 
@@ -235,7 +240,15 @@ impl Post {
             return Some(next);
         }
         let mut ways = WorkerId::first(self.ways.len()).zip(&mut self.ways);
-        ways.find_map(|(to, way)| Some((to, way.open.take()?)))
+        ways.find_map(|(to, way)| {
+            let open = way.open.take_if(|_| way.under_way <= BEHIND);
+            Some((to, open?))
+        })
+    }
+
+    /// Whether something stays here until a parcel comes back.
+    pub(super) fn holds(&self) -> bool {
+        self.ways.iter().any(|way| way.open.is_some())
     }
 
     /// Takes a parcel back that `by` has read.
@@ -314,12 +327,33 @@ mod tests {
         let taken = (0..10_000).filter(|_| post.stray(b"x", path(1))).count();
         assert_eq!(taken, MAX_UNDER_WAY * SLOTS);
         let mut parcels: Vec<_> = std::iter::from_fn(|| post.poll()).collect();
-        assert_eq!(parcels.len(), MAX_UNDER_WAY);
+        assert_eq!(parcels.len(), MAX_UNDER_WAY - 1);
         assert!(!post.stray(b"x", path(1)));
         let (_, parcel) = parcels.pop().unwrap();
         post.take_back(other, parcel);
         assert!(post.stray(b"x", path(1)));
         assert_eq!(post.free.len(), 0);
+    }
+
+    #[test]
+    fn a_worker_that_does_not_read_for_a_while_loses_nothing() {
+        let (me, other) = workers();
+        let mut post = Post::new(me, 2);
+        post.learn(path(1), other, Clock::system().epoch().instant);
+        let mut unread = VecDeque::new();
+        for turn in 0..400 {
+            assert!(post.stray(b"x", path(1)), "turn {turn}");
+            unread.extend(post.poll());
+        }
+        assert!(post.holds());
+        let mut read = 0;
+        while let Some((_, parcel)) = unread.pop_front() {
+            read += parcel.items.len();
+            post.take_back(other, parcel);
+            unread.extend(post.poll());
+        }
+        assert_eq!(read, 400);
+        assert!(!post.holds());
     }
 
     #[test]
@@ -329,9 +363,11 @@ mod tests {
         post.learn(path(1), other, Clock::system().epoch().instant);
         let mut turn = |datagrams: usize| {
             (0..datagrams).for_each(|_| assert!(post.stray(b"x", path(1))));
-            let parcels: Vec<_> = std::iter::from_fn(|| post.poll()).collect();
-            for (_, parcel) in parcels {
-                post.take_back(other, parcel);
+            while post.holds() {
+                let parcels: Vec<_> = std::iter::from_fn(|| post.poll()).collect();
+                for (_, parcel) in parcels {
+                    post.take_back(other, parcel);
+                }
             }
             post.free.len()
         };

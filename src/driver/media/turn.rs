@@ -312,6 +312,7 @@ impl Turn {
         while let Some((to, parcel)) = self.engine.poll_parcel() {
             self.links.send(to, parcel);
         }
+        self.left |= self.engine.holds_parcels() && self.links.expect();
     }
 
     /// Whether there may be datagrams to take, of the last batch or the next one.

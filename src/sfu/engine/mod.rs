@@ -203,6 +203,11 @@ impl Engine {
         self.core.post.poll()
     }
 
+    /// Whether a worker that has fallen behind must give a parcel back before there is another.
+    pub fn holds_parcels(&self) -> bool {
+        self.core.post.holds()
+    }
+
     /// The next batch of a tap; when it has been read it goes back, see [`Self::return_tap`].
     pub fn poll_tap(&mut self) -> Option<Box<TapBatch>> {
         self.core.taps.poll()

@@ -58,7 +58,9 @@ pub(super) fn compress(states: &mut [State], blocks: &[&[[u8; 64]]]) {
         }
         one_block(&mut vectors, row, busy);
     }
-    let columns = vectors.map(|vector| store(vector));
+    for (column, vector) in columns.iter_mut().zip(vectors) {
+        *column = store(vector);
+    }
     for (lane, state) in states.iter_mut().enumerate() {
         *state = columns.map(|column| u32::from_le_bytes(column.as_chunks().0[lane]));
     }
@@ -77,8 +79,11 @@ fn one_block(state: &mut [__m512i; 5], blocks: [&[u8; 64]; LANES], busy: u16) {
             for round in $from..$from + 20 {
                 let at = round % 16;
                 if round >= 16 {
-                    let [i, j, k] = [13, 8, 2].map(|back| words[(at + back) % 16]);
-                    let mixed = _mm512_ternarylogic_epi32::<XOR>(i, j, k);
+                    let mixed = _mm512_ternarylogic_epi32::<XOR>(
+                        words[(at + 13) % 16],
+                        words[(at + 8) % 16],
+                        words[(at + 2) % 16],
+                    );
                     words[at] = _mm512_rol_epi32::<1>(_mm512_xor_si512(mixed, words[at]));
                 }
                 let function = _mm512_ternarylogic_epi32::<$table>(b, c, d);
@@ -107,13 +112,17 @@ fn words(blocks: [&[u8; 64]; LANES]) -> [__m512i; 16] {
         12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3,
     ));
     // Rows of a matrix, to be exchanged with its columns: within four rows first, word by word,
-    // then four words at a time.
-    let rows = blocks.map(|block| _mm512_shuffle_epi8(load(block), swap));
+    // then four words at a time. (In loops, since `map` is not compiled for these registers.)
+    let mut rows = [_mm512_setzero_si512(); LANES];
+    for (row, block) in rows.iter_mut().zip(blocks) {
+        *row = _mm512_shuffle_epi8(load(block), swap);
+    }
     let mut fours = rows;
     for first in [0, 4, 8, 12] {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|next| rows[first + next]);
-        let (low, high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-        let (lower, higher) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        let low = _mm512_unpacklo_epi32(rows[first], rows[first + 1]);
+        let high = _mm512_unpackhi_epi32(rows[first], rows[first + 1]);
+        let lower = _mm512_unpacklo_epi32(rows[first + 2], rows[first + 3]);
+        let higher = _mm512_unpackhi_epi32(rows[first + 2], rows[first + 3]);
         fours[first] = _mm512_unpacklo_epi64(low, lower);
         fours[first + 1] = _mm512_unpackhi_epi64(low, lower);
         fours[first + 2] = _mm512_unpacklo_epi64(high, higher);
@@ -121,15 +130,10 @@ fn words(blocks: [&[u8; 64]; LANES]) -> [__m512i; 16] {
     }
     let mut columns = fours;
     for first in [0, 1, 2, 3] {
-        let [a, b, c, d] = [0, 4, 8, 12].map(|next| fours[first + next]);
-        let (even, odd) = (
-            _mm512_shuffle_i32x4::<EVENS>(a, b),
-            _mm512_shuffle_i32x4::<ODDS>(a, b),
-        );
-        let (evens, odds) = (
-            _mm512_shuffle_i32x4::<EVENS>(c, d),
-            _mm512_shuffle_i32x4::<ODDS>(c, d),
-        );
+        let even = _mm512_shuffle_i32x4::<EVENS>(fours[first], fours[first + 4]);
+        let odd = _mm512_shuffle_i32x4::<ODDS>(fours[first], fours[first + 4]);
+        let evens = _mm512_shuffle_i32x4::<EVENS>(fours[first + 8], fours[first + 12]);
+        let odds = _mm512_shuffle_i32x4::<ODDS>(fours[first + 8], fours[first + 12]);
         columns[first] = _mm512_shuffle_i32x4::<EVENS>(even, evens);
         columns[first + 4] = _mm512_shuffle_i32x4::<EVENS>(odd, odds);
         columns[first + 8] = _mm512_shuffle_i32x4::<ODDS>(even, evens);
