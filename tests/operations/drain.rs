@@ -112,13 +112,17 @@ async fn signals_that_were_acknowledged_arrive_before_the_end() {
 
 #[tokio::test]
 async fn what_was_queued_arrives_though_its_reader_speaks_after_the_hub_has_ended() {
-    let process = Process::start_with(&[("PARLOR_LIMITS_SIGNALS_PER_SECOND", "10000")]);
+    let process = Process::start_with(&[
+        ("PARLOR_LIMITS_SIGNALS_PER_SECOND", "10000"),
+        ("PARLOR_LIMITS_SHUTDOWN", "1min"),
+    ]);
     let site = site(&process);
     let (mut ana, mut ben) = (joined(&site, "room").await, joined(&site, "room").await);
     // More than the kernel takes while nobody reads, so that the rest waits in the server.
     let long = "x".repeat(8_000);
     for _ in 0..COUNT {
         assert_eq!(ana.signal("chat", &long).await, "200");
+        ben.ping().await;
     }
     process.signal("TERM");
     assert_eq!(ana.closed().await, Some(1011));

@@ -245,6 +245,13 @@ impl TestClient {
         assert_eq!(self.closed().await, Some(1000));
     }
 
+    /// Says that it is there, as clients do every few seconds.
+    #[allow(dead_code, reason = "not every test takes so long")]
+    pub(crate) async fn ping(&mut self) {
+        self.send_frame(frame(FrameKind::Ping, vec![], &[], String::new()))
+            .await;
+    }
+
     /// Loses the websocket without a word.
     pub(crate) fn lose(&mut self) {
         self.socket = None;
