@@ -4,6 +4,7 @@
 //! The worker owns its socket and everything the engine knows. It never waits for anybody: what
 //! comes in is drained on every turn, and what it says upward is held back while nobody listens.
 
+mod stopwatch;
 mod turn;
 
 use std::io;

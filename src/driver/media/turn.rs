@@ -9,6 +9,7 @@ use mio::{Events, Poll};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{error, warn};
 
+use super::stopwatch::Stopwatch;
 use super::{INPUTS_LEN, Input, MediaWorker, SOCKET, Snapshot, WAKE};
 use crate::clock::Clock;
 use crate::driver::dtls::DtlsHandle;
@@ -42,13 +43,6 @@ const WORK: [fn(&mut Turn); 3] = [Turn::take_parcels, Turn::take_datagrams, Turn
 
 /// Wake-ups per turn.
 const WAKEUPS_LEN: usize = 256;
-
-/// A turn that takes longer is told from one that was kept waiting for a processor.
-const SHORT_TURN: Duration = Duration::from_millis(1);
-
-/// How much time turns take together until the processor's time is asked for again: so the question
-/// costs less than a hundredth of them. What was used meanwhile counts to a long turn as well.
-const ASK_AFTER: Duration = Duration::from_micros(100);
 
 /// What the worker sends on.
 struct Net {
@@ -92,12 +86,8 @@ pub(super) struct Turn {
     left: bool,
     /// Which of [`WORK`] is next.
     next: usize,
-    /// The processor's time when it was asked for last, and how long turns have taken since.
-    used: Duration,
-    since_asked: Duration,
+    stopwatch: Stopwatch,
     forwarding: Histogram,
-    turns: Histogram,
-    busy: Histogram,
 }
 
 impl Turn {
@@ -131,11 +121,8 @@ impl Turn {
             due: clock.now(),
             left: false,
             next: 0,
-            used: Duration::ZERO,
-            since_asked: Duration::MAX,
+            stopwatch: Stopwatch::new(clock),
             forwarding: Histogram::default(),
-            turns: Histogram::default(),
-            busy: Histogram::default(),
         }
     }
 
@@ -170,7 +157,7 @@ impl Turn {
             self.send_parcels();
             self.pass_handshakes();
             self.tell();
-            self.note_turn(begin);
+            self.stopwatch.end(begin);
         }
     }
 
@@ -190,32 +177,10 @@ impl Turn {
 
     /// A turn begins.
     fn begin(&mut self) -> Instant {
-        if self.since_asked >= ASK_AFTER {
-            self.ask();
-        }
-        let now = self.clock.now();
+        let now = self.stopwatch.begin();
         self.due = now + INPUTS_BUDGET;
         self.left = false;
         now
-    }
-
-    fn ask(&mut self) {
-        self.used = self.clock.thread_time();
-        self.since_asked = Duration::ZERO;
-    }
-
-    /// Takes note of how long a turn took: by the clock, and of the processor's time.
-    fn note_turn(&mut self, begin: Instant) {
-        let took = self.clock.now() - begin;
-        self.since_asked += took;
-        self.turns.observe(took);
-        let mut busy = took;
-        if took > SHORT_TURN {
-            let before = self.used;
-            self.ask();
-            busy = took.min(self.used.saturating_sub(before));
-        }
-        self.busy.observe(busy);
     }
 
     /// How long nothing needs to be done unless something comes in.
@@ -261,8 +226,8 @@ impl Turn {
                         socket: self.net.socket.counters(),
                         streams: self.net.streams.counters(),
                         forwarding: self.forwarding,
-                        turns: self.turns,
-                        busy: self.busy,
+                        turns: self.stopwatch.turns,
+                        busy: self.stopwatch.busy,
                     });
                 }
                 Ok(Input::Stats(legs, reply)) => {
