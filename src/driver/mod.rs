@@ -9,6 +9,7 @@ pub mod hub;
 pub mod ice;
 pub mod media;
 pub mod outbox;
+mod steering;
 mod streams;
 pub mod turn;
 pub mod webhook;

@@ -13,10 +13,11 @@ use tracing::{error, info, warn};
 
 use super::dtls::{self, DtlsThread};
 use super::media::{EVENTS_LEN, MediaHandle, MediaThread, MediaWorker, Snapshot, WorkerStopped};
+use super::steering::{self, SteeringHandle, SteeringThread};
 use super::streams::Arrival;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
-use crate::net::udp::BatchSocket;
+use crate::net::udp::{BatchSocket, Steering};
 use crate::sfu::Leg;
 use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::dtls::{Certificate, DtlsError, Handshakes};
@@ -33,6 +34,8 @@ const STATS_AT_A_TIME: usize = 128;
 #[derive(Debug)]
 pub struct BoundWorkers {
     workers: Vec<MediaWorker>,
+    /// Where there are several.
+    steering: Option<Steering>,
     relays: RelayNames,
 }
 
@@ -44,6 +47,7 @@ pub struct WorkersHandle(Arc<[MediaHandle]>);
 #[derive(Debug)]
 pub struct Workers {
     threads: Vec<(MediaThread, DtlsThread)>,
+    steering: Option<SteeringThread>,
     /// Where media arrives, port included.
     pub local_addr: SocketAddr,
 }
@@ -78,9 +82,11 @@ impl BoundWorkers {
                 "Short socket buffers: raise net.core.rmem_max and wmem_max, or set media.socket_buffer"
             );
         }
+        let steering = (sockets.len() > 1).then(|| Steering::of(&sockets));
         let workers: io::Result<_> = sockets.into_iter().map(MediaWorker::new).collect();
         Ok(Self {
             workers: workers?,
+            steering: steering.transpose()?,
             relays: RelayNames::default(),
         })
     }
@@ -111,7 +117,9 @@ impl BoundWorkers {
         let count = self.count();
         let handles = self.workers.iter().map(MediaWorker::handle).collect();
         let (sender, events) = mpsc::channel(EVENTS_LEN);
-        let links = link(self.workers.iter().map(MediaWorker::waker).collect());
+        let (steering, steering_thread) = self.steering.map(steering::start).transpose()?.unzip();
+        let wakers = self.workers.iter().map(MediaWorker::waker).collect();
+        let links = link(wakers, steering.as_ref());
         let mut threads = Vec::with_capacity(count);
         for (worker, links) in self.workers.into_iter().zip(links) {
             let media = worker.handle();
@@ -127,6 +135,7 @@ impl BoundWorkers {
         info!(address = %local_addr, workers = count, "Media port open");
         let workers = Workers {
             threads,
+            steering: steering_thread,
             local_addr,
         };
         Ok((WorkersHandle(handles), workers, events))
@@ -201,6 +210,9 @@ impl Workers {
             media.join();
             dtls.join();
         }
+        if let Some(steering) = self.steering {
+            steering.join();
+        }
     }
 }
 
@@ -221,6 +233,7 @@ pub(super) struct Links {
     inbox: Receiver<Delivery>,
     bells: Arc<[Bell]>,
     outboxes: Vec<SyncSender<Delivery>>,
+    steering: Option<SteeringHandle>,
 }
 
 /// Wakes a worker that may be asleep.
@@ -244,7 +257,7 @@ impl Bell {
 }
 
 /// Connects workers, each known by its waker, with each other.
-fn link(wakers: Vec<Arc<Waker>>) -> Vec<Links> {
+fn link(wakers: Vec<Arc<Waker>>, steering: Option<&SteeringHandle>) -> Vec<Links> {
     let capacity = 2 * MAX_UNDER_WAY * wakers.len();
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         wakers.iter().map(|_| sync_channel(capacity)).unzip();
@@ -263,6 +276,7 @@ fn link(wakers: Vec<Arc<Waker>>) -> Vec<Links> {
             inbox,
             bells: Arc::clone(&bells),
             outboxes: outboxes.clone(),
+            steering: steering.cloned(),
         })
         .collect()
 }
@@ -305,6 +319,13 @@ impl Links {
         let bell = &self.bells[to.index()];
         if bell.expects.load(Ordering::SeqCst) && bell.expects.swap(false, Ordering::SeqCst) {
             bell.ring();
+        }
+    }
+
+    /// Has the kernel give what comes from `remote` to its owner.
+    pub(super) fn steer(&self, remote: SocketAddr, owner: WorkerId) {
+        if let Some(steering) = &self.steering {
+            steering.steer(remote, owner);
         }
     }
 

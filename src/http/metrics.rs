@@ -262,6 +262,12 @@ impl Scrape {
         let datagrams = [(received, socket.received), (sent, socket.sent)];
         let help = "Datagrams on the media port.";
         out.labelled("counter", "parlor_media_datagrams_total", help, datagrams);
+        let help = "Datagrams that the kernel gave to one media worker and were another one's.";
+        out.counter(
+            "parlor_media_handed_on_datagrams_total",
+            help,
+            engine.handed_on,
+        );
         let packets = [(received, streams.received), (sent, streams.sent)];
         let help = "Packets of media over TCP.";
         out.labelled("counter", "parlor_media_tcp_packets_total", help, packets);

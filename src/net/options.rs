@@ -47,6 +47,38 @@ pub(super) fn set_option(
     }
 }
 
+/// Has a program choose between the sockets of a group (`SO_ATTACH_REUSEPORT_CBPF`).
+pub(super) fn attach_filter(
+    socket: &impl AsRawFd,
+    program: &mut [libc::sock_filter],
+) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: program
+            .len()
+            .try_into()
+            .map_err(|_| io::ErrorKind::InvalidInput)?,
+        filter: program.as_mut_ptr(),
+    };
+    let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    // SAFETY: the value is a `sock_fprog` of `len` bytes, whose instructions live through the call;
+    // the kernel reads and copies both.
+    #[expect(unsafe_code, reason = "the standard library does not know this option")]
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            ptr::from_ref(&program).cast(),
+            len,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// Reads an option whose value is an integer.
 pub(super) fn get_option(
     socket: &impl AsRawFd,

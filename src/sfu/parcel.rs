@@ -125,6 +125,8 @@ pub(super) struct Post {
     came_back: usize,
     ready: VecDeque<(WorkerId, Box<Parcel>)>,
     routes: FxHashMap<Path, (WorkerId, Instant)>,
+    /// Those that are new.
+    news: VecDeque<(SocketAddr, WorkerId)>,
     /// How many routes there may be before stale ones are looked for.
     max_routes: usize,
 }
@@ -275,7 +277,15 @@ impl Post {
             self.routes.retain(|_, (_, at)| alive(*at));
             self.max_routes = MIN_ROUTES.max(2 * self.routes.len());
         }
-        self.routes.insert(path, (owner, now));
+        let before = self.routes.insert(path, (owner, now));
+        if before.is_none_or(|(before, _)| before != owner) {
+            self.news.push_back((path.remote, owner));
+        }
+    }
+
+    /// The next address that has turned out to be another worker's peer's.
+    pub(super) fn poll_route(&mut self) -> Option<(SocketAddr, WorkerId)> {
+        self.news.pop_front()
     }
 
     /// Forgets that a path belongs to another worker's peer.
@@ -390,5 +400,21 @@ mod tests {
         assert_eq!(post.routes.len(), 1);
         assert!(!post.stray(b"x", path(1)));
         assert!(post.stray(b"x", path(u16::MAX)));
+    }
+
+    #[test]
+    fn where_an_address_belongs_is_told_once() {
+        let (me, other) = workers();
+        let mut post = Post::new(me, 3);
+        let start = Clock::system().epoch().instant;
+        let third = WorkerId::new(2).unwrap();
+        for owner in [other, other, third, third, other] {
+            post.learn(path(1), owner, start);
+        }
+        let told: Vec<_> = std::iter::from_fn(|| post.poll_route()).collect();
+        assert_eq!(
+            told,
+            [other, third, other].map(|owner| (path(1).remote, owner))
+        );
     }
 }

@@ -278,6 +278,9 @@ impl Turn {
             self.links.send(to, parcel);
         }
         self.left |= self.engine.holds_parcels() && self.links.expect();
+        while let Some((remote, owner)) = self.engine.poll_route() {
+            self.links.steer(remote, owner);
+        }
     }
 
     /// Whether there may be datagrams to take, of the last batch or the next one.

@@ -8,6 +8,7 @@
 mod control;
 mod receive;
 mod send;
+mod steering;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use tracing::{debug, info};
 
+pub use self::steering::Steering;
 use super::address::RawAddress;
 use super::options::{get_option, set_option};
 

@@ -10,6 +10,7 @@ mod due;
 mod receive;
 mod voices;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
@@ -206,6 +207,12 @@ impl Engine {
     /// Whether a worker that has fallen behind must give a parcel back before there is another.
     pub fn holds_parcels(&self) -> bool {
         self.core.post.holds()
+    }
+
+    /// The next address whose datagrams come here although they are another worker's. Few: each is
+    /// told once, after an authentic check.
+    pub fn poll_route(&mut self) -> Option<(SocketAddr, WorkerId)> {
+        self.core.post.poll_route()
     }
 
     /// The next batch of a tap; when it has been read it goes back, see [`Self::return_tap`].
