@@ -60,6 +60,7 @@ mod report;
 mod resend;
 mod rewrite;
 mod rollover;
+mod routes;
 mod selector;
 mod send_leg;
 mod silence;

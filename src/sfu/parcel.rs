@@ -6,9 +6,6 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::time::{Duration, Instant};
-
-use rustc_hash::FxHashMap;
 
 use super::PublicationId;
 use super::datagram::ReceiveSlab;
@@ -16,6 +13,7 @@ use super::layer::Layers;
 use super::packet::Packet;
 use super::path::{Path, Via};
 use super::pipe::Demand;
+use super::routes::Routes;
 use super::worker::WorkerId;
 use crate::rtp::rtcp::report::SenderInfo;
 
@@ -40,13 +38,6 @@ const LOOK: usize = 64;
 
 /// Notes per parcel that need no slot.
 const MAX_NOTES: usize = 256;
-
-/// Paths of other workers' peers that are remembered before stale ones are looked for.
-const MIN_ROUTES: usize = 1_024;
-
-/// How long a path is remembered without a check from it: as long as its leg would live
-/// (RFC 7675, 5.1). Each check renews it.
-const ROUTE_ALIVE: Duration = Duration::from_secs(30);
 
 /// A batch from one worker to another.
 #[derive(Debug)]
@@ -124,11 +115,7 @@ pub(super) struct Post {
     unneeded: usize,
     came_back: usize,
     ready: VecDeque<(WorkerId, Box<Parcel>)>,
-    routes: FxHashMap<Path, (WorkerId, Instant)>,
-    /// Those that are new.
-    news: VecDeque<(SocketAddr, WorkerId)>,
-    /// How many routes there may be before stale ones are looked for.
-    max_routes: usize,
+    pub(super) routes: Routes,
 }
 
 /// The way to one worker.
@@ -145,22 +132,24 @@ impl Post {
         Self {
             me,
             ways: (0..count).map(|_| Way::default()).collect(),
-            max_routes: MIN_ROUTES,
             ..Self::default()
         }
     }
 
     /// Hands on an ICE check for a leg that is not here; whether it was.
     pub(super) fn check(&mut self, ufrag: &str, bytes: &[u8], from: Path) -> bool {
-        WorkerId::of_ufrag(ufrag).is_some_and(|owner| self.datagram(owner, bytes, from))
+        let owner = WorkerId::of_ufrag(ufrag);
+        let to = owner.filter(|owner| self.datagram(*owner, bytes, from));
+        if let Some(owner) = to {
+            self.routes.expect(from, owner);
+        }
+        to.is_some()
     }
 
     /// Hands on anything else on a path that is no leg's here; whether it was.
     pub(super) fn stray(&mut self, bytes: &[u8], from: Path) -> bool {
-        let Some((owner, _)) = self.routes.get(&from).copied() else {
-            return false;
-        };
-        self.datagram(owner, bytes, from)
+        let owner = self.routes.owner(&from);
+        owner.is_some_and(|owner| self.datagram(owner, bytes, from))
     }
 
     /// Copies a datagram; nothing if the way is full.
@@ -269,31 +258,6 @@ impl Post {
             self.unneeded = self.free.len();
         }
     }
-
-    /// Remembers that a path belongs to another worker's peer.
-    pub(super) fn learn(&mut self, path: Path, owner: WorkerId, now: Instant) {
-        if self.routes.len() >= self.max_routes && !self.routes.contains_key(&path) {
-            let alive = |at: Instant| now.saturating_duration_since(at) < ROUTE_ALIVE;
-            self.routes.retain(|_, (_, at)| alive(*at));
-            self.max_routes = MIN_ROUTES.max(2 * self.routes.len());
-        }
-        let before = self.routes.insert(path, (owner, now));
-        if before.is_none_or(|(before, _)| before != owner) {
-            self.news.push_back((path.remote, owner));
-        }
-    }
-
-    /// The next address that has turned out to be another worker's peer's.
-    pub(super) fn poll_route(&mut self) -> Option<(SocketAddr, WorkerId)> {
-        self.news.pop_front()
-    }
-
-    /// Forgets that a path belongs to another worker's peer.
-    pub(super) fn forget(&mut self, path: &Path) {
-        if !self.routes.is_empty() {
-            self.routes.remove(path);
-        }
-    }
 }
 
 /// The sender of what has none.
@@ -333,7 +297,8 @@ mod tests {
     fn a_way_is_bounded_and_opens_again_when_parcels_come_back() {
         let (me, other) = workers();
         let mut post = Post::new(me, 2);
-        post.learn(path(1), other, Clock::system().epoch().instant);
+        post.routes
+            .learn(path(1), other, Clock::system().epoch().instant);
         let taken = (0..10_000).filter(|_| post.stray(b"x", path(1))).count();
         assert_eq!(taken, MAX_UNDER_WAY * SLOTS);
         let mut parcels: Vec<_> = std::iter::from_fn(|| post.poll()).collect();
@@ -349,7 +314,8 @@ mod tests {
     fn a_worker_that_does_not_read_for_a_while_loses_nothing() {
         let (me, other) = workers();
         let mut post = Post::new(me, 2);
-        post.learn(path(1), other, Clock::system().epoch().instant);
+        post.routes
+            .learn(path(1), other, Clock::system().epoch().instant);
         let mut unread = VecDeque::new();
         for turn in 0..400 {
             assert!(post.stray(b"x", path(1)), "turn {turn}");
@@ -370,7 +336,8 @@ mod tests {
     fn what_only_a_burst_was_in_need_of_is_given_up() {
         let (me, other) = workers();
         let mut post = Post::new(me, 2);
-        post.learn(path(1), other, Clock::system().epoch().instant);
+        post.routes
+            .learn(path(1), other, Clock::system().epoch().instant);
         let mut turn = |datagrams: usize| {
             (0..datagrams).for_each(|_| assert!(post.stray(b"x", path(1))));
             while post.holds() {
@@ -386,35 +353,5 @@ mod tests {
             turn(SLOTS + 1);
         }
         assert_eq!(turn(1), 2);
-    }
-
-    #[test]
-    fn addresses_without_checks_are_forgotten_when_there_are_many() {
-        let (me, other) = workers();
-        let mut post = Post::new(me, 2);
-        let start = Clock::system().epoch().instant;
-        for port in 0..MIN_ROUTES as u16 {
-            post.learn(path(port), other, start);
-        }
-        post.learn(path(u16::MAX), other, start + ROUTE_ALIVE);
-        assert_eq!(post.routes.len(), 1);
-        assert!(!post.stray(b"x", path(1)));
-        assert!(post.stray(b"x", path(u16::MAX)));
-    }
-
-    #[test]
-    fn where_an_address_belongs_is_told_once() {
-        let (me, other) = workers();
-        let mut post = Post::new(me, 3);
-        let start = Clock::system().epoch().instant;
-        let third = WorkerId::new(2).unwrap();
-        for owner in [other, other, third, third, other] {
-            post.learn(path(1), owner, start);
-        }
-        let told: Vec<_> = std::iter::from_fn(|| post.poll_route()).collect();
-        assert_eq!(
-            told,
-            [other, third, other].map(|owner| (path(1).remote, owner))
-        );
     }
 }

@@ -274,6 +274,17 @@ fn datagrams_find_their_worker_whichever_socket_they_come_to() {
 }
 
 #[test]
+fn a_handshake_that_is_faster_than_the_word_of_its_check_is_not_lost() {
+    let mut worlds = World::pair();
+    let (_, peer) = misled(&mut worlds);
+    worlds[0].receive_one(&peer.check(true), peer.address);
+    worlds[0].receive_one(&[22, 1, 2, 3], peer.address);
+    exchange(&mut worlds);
+    let input = worlds[1].engine.poll_handshake();
+    assert!(matches!(input, Some(HandshakeInput::Datagram { leg, .. }) if leg == peer.leg));
+}
+
+#[test]
 fn a_forged_check_leads_nobodys_datagrams_elsewhere() {
     let mut worlds = World::pair();
     let (_, mut forger) = misled(&mut worlds);
@@ -281,9 +292,19 @@ fn a_forged_check_leads_nobodys_datagrams_elsewhere() {
     worlds[0].receive_one(&forger.check(true), forger.address);
     exchange(&mut worlds);
     assert_eq!(worlds[1].engine.counters().rejected_checks, 1);
+    // Its own follow it, and end there.
     worlds[0].receive_one(&[22, 1, 2, 3], forger.address);
-    assert_eq!(worlds[0].engine.counters().unknown_source, 1);
-    assert!(worlds[0].engine.poll_parcel().is_none());
+    exchange(&mut worlds);
+    assert_eq!(worlds[1].engine.counters().unknown_source, 1);
+    assert!(worlds[1].engine.poll_handshake().is_none());
+    assert!(worlds[0].engine.poll_route().is_none());
+
+    // Whoever has a leg here goes on with it.
+    let victim = worlds[0].publisher(7, 70, CM);
+    worlds[0].receive_one(&forger.check(true), victim.address);
+    worlds[0].receive_one(&[22, 1, 2, 3], victim.address);
+    let input = worlds[0].engine.poll_handshake();
+    assert!(matches!(input, Some(HandshakeInput::Datagram { leg, .. }) if leg == victim.leg));
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl Engine {
     /// The next address whose datagrams come here although they are another worker's. Few: each is
     /// told once, after an authentic check.
     pub fn poll_route(&mut self) -> Option<(SocketAddr, WorkerId)> {
-        self.core.post.poll_route()
+        self.core.post.routes.poll()
     }
 
     /// The next batch of a tap; when it has been read it goes back, see [`Self::return_tap`].

@@ -93,7 +93,7 @@ impl Core {
         });
         match via {
             Some(worker) => self.post.note(worker, Item::Route(from)),
-            None => self.post.forget(&from),
+            None => self.post.routes.forget(&from),
         }
         let nominates = request.use_candidate();
         let change = if let Some(transport) = self.legs.transport_mut(leg) {
@@ -169,7 +169,7 @@ impl Core {
             }
             Item::Route(path) => {
                 if self.legs.yield_path(path, at.now) {
-                    self.post.learn(path, from, at.now);
+                    self.post.routes.learn(path, from, at.now);
                 }
             }
         }
