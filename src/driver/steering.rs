@@ -1,37 +1,42 @@
-//! The thread that tells the kernel which worker's socket a client's datagrams are for: the
-//! workers only notice that some come to the wrong one.
+//! The thread that tells the kernel which worker's socket a client's datagrams are for.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tracing::{error, info};
 
 use crate::net::udp::Steering;
+use crate::sfu::own_paths::PathChange;
 use crate::sfu::worker::WorkerId;
 
-/// Addresses that may wait. When full, further ones are dropped: their datagrams go on being
-/// handed from worker to worker.
+/// Changes that may wait. When full, further ones stay with their workers.
 const QUEUE_LEN: usize = 1024;
 
 /// How long one program waits for others that join at the same time.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A worker's end. When all are dropped, the thread ends.
+/// The workers' end. When all are dropped, the thread ends.
 #[derive(Debug, Clone)]
-pub(super) struct SteeringHandle(SyncSender<(SocketAddr, WorkerId)>);
+pub(super) struct SteeringHandle(SyncSender<(WorkerId, PathChange)>);
 
 /// The thread; joined on the way down.
 #[derive(Debug)]
 pub(super) struct SteeringThread(JoinHandle<()>);
 
 impl SteeringHandle {
-    /// Has what comes from `remote` given to `owner`, soon. Never waits.
-    pub(super) fn steer(&self, remote: SocketAddr, owner: WorkerId) {
-        // If there is no room, or no such thread any more, workers help each other.
-        let _ = self.0.try_send((remote, owner));
+    /// Tells of a path of this worker's. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// Gives the change back if there is no room now: offer it again before any other.
+    pub(super) fn send(&self, worker: WorkerId, change: PathChange) -> Result<(), PathChange> {
+        match self.0.try_send((worker, change)) {
+            Err(TrySendError::Full((_, change))) => Err(change),
+            // Without the thread, workers help each other.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
     }
 }
 
@@ -57,16 +62,26 @@ pub(super) fn start(steering: Steering) -> io::Result<(SteeringHandle, SteeringT
     Ok((SteeringHandle(queue), SteeringThread(thread)))
 }
 
-fn run(mut steering: Steering, news: &Receiver<(SocketAddr, WorkerId)>) {
-    while let Ok((remote, owner)) = news.recv() {
-        steering.steer(remote, owner.index());
+/// The kernel's own choice is replaced before anybody comes: whoever has got used to it would lose
+/// what is under way.
+fn run(mut steering: Steering, news: &Receiver<(WorkerId, PathChange)>) {
+    while apply(&mut steering)
+        && let Ok(first) = news.recv()
+    {
         std::thread::sleep(PAUSE);
-        for (remote, owner) in news.try_iter() {
-            steering.steer(remote, owner.index());
-        }
-        if let Err(error) = steering.apply() {
-            info!(%error, "The kernel lets nobody choose who receives: media workers hand datagrams on");
-            return;
+        for (worker, change) in std::iter::once(first).chain(news.try_iter()) {
+            match change.is_ours {
+                true => steering.claim(change.remote, worker.index()),
+                false => steering.release(change.remote, worker.index()),
+            }
         }
     }
+}
+
+/// Whether it is of any use to go on.
+fn apply(steering: &mut Steering) -> bool {
+    let result = steering.apply().inspect_err(|error| {
+        info!(%error, "The kernel lets nobody choose who receives: media workers hand datagrams on");
+    });
+    result.is_ok()
 }

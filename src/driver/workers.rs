@@ -22,6 +22,7 @@ use crate::sfu::Leg;
 use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::dtls::{Certificate, DtlsError, Handshakes};
 use crate::sfu::engine::Engine;
+use crate::sfu::own_paths::PathChange;
 use crate::sfu::parcel::{MAX_UNDER_WAY, Parcel};
 use crate::sfu::path::RelayNames;
 use crate::sfu::stats::LegStats;
@@ -322,10 +323,11 @@ impl Links {
         }
     }
 
-    /// Has the kernel give what comes from `remote` to its owner.
-    pub(super) fn steer(&self, remote: SocketAddr, owner: WorkerId) {
-        if let Some(steering) = &self.steering {
-            steering.steer(remote, owner);
+    /// Has the kernel told of a path of this worker's; gives it back if there is no room now.
+    pub(super) fn steer(&self, change: PathChange) -> Result<(), PathChange> {
+        match &self.steering {
+            Some(steering) => steering.send(self.me, change),
+            None => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ use super::command::{
     IceCredentials, MirrorConfig, PublicationConfig, SubscriptionConfig, TransportConfig,
 };
 use super::offered::Offered;
+use super::own_paths::OwnPaths;
 use super::path::Path;
 use super::publication::Publication;
 use super::receiver::{Receiver, SharedLeg};
@@ -32,7 +33,7 @@ pub(super) struct Legs {
     /// Those that are not legs yet: our offer is out.
     offered: FxHashMap<Leg, Offered>,
     by_ufrag: FxHashMap<String, Leg>,
-    by_path: FxHashMap<Path, Leg>,
+    pub(super) paths: OwnPaths,
 }
 
 impl Legs {
@@ -193,11 +194,11 @@ impl Legs {
     pub(super) fn take_offered(&mut self, leg: Leg) -> Option<Offered> {
         let mut offered = self.offered.remove(&leg)?;
         self.retire(leg, Some(offered.ufrag().to_owned()));
-        let by_path = &mut self.by_path;
+        let paths = &mut self.paths;
         offered.retain(|path| {
-            let own = by_path.get(path) == Some(&leg);
+            let own = paths.get(path) == Some(leg);
             if own {
-                by_path.remove(path);
+                paths.remove(path);
             }
             own
         });
@@ -308,8 +309,8 @@ impl Legs {
             }
         }
         for path in transport.paths() {
-            if self.by_path.get(&path) == Some(&leg) {
-                self.by_path.remove(&path);
+            if self.paths.get(&path) == Some(leg) {
+                self.paths.remove(&path);
             }
         }
     }
@@ -329,7 +330,7 @@ impl Legs {
 
     /// The leg that owns a path.
     pub(super) fn by_path(&self, path: &Path) -> Option<Leg> {
-        self.by_path.get(path).copied()
+        self.paths.get(path)
     }
 
     /// Whether a path belongs to another leg that is still there: a check on it is forged,
@@ -356,7 +357,7 @@ impl Legs {
 
     /// Forgets a path, whoever has it.
     pub(super) fn lose(&mut self, path: Path) {
-        if let Some(owner) = self.by_path.remove(&path)
+        if let Some(owner) = self.paths.remove(&path)
             && let Some(transport) = self.transport_mut(owner)
         {
             transport.forget(path);
@@ -367,10 +368,10 @@ impl Legs {
     pub(super) fn apply(&mut self, leg: Leg, on: Path, change: Checked) {
         self.retire(leg, change.retired_ufrag);
         if let Some(lost) = change.lost {
-            self.by_path.remove(&lost);
+            self.paths.remove(&lost);
         }
         if change.gained
-            && let Some(before) = self.by_path.insert(on, leg)
+            && let Some(before) = self.paths.insert(on, leg)
             && let Some(transport) = self.transport_mut(before)
             && before != leg
         {

@@ -49,6 +49,7 @@ mod nack;
 mod offered;
 mod outbound;
 mod outlet;
+pub mod own_paths;
 mod pack;
 mod packet;
 mod pause;

@@ -1,8 +1,6 @@
 //! Which of the other workers the datagrams are for that come to this one's socket.
 
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -29,8 +27,6 @@ pub(super) struct Routes {
     proven: FxHashMap<Path, (WorkerId, Instant)>,
     /// How many of them there may be before stale ones are looked for.
     max: usize,
-    /// Those that are new.
-    news: VecDeque<(SocketAddr, WorkerId)>,
     /// Where checks were handed on to, by hash of their path: the answer may be with the client,
     /// and its handshake here, before the owner has said anything. None before the first.
     expected: Vec<Option<(Path, WorkerId)>>,
@@ -41,7 +37,6 @@ impl Default for Routes {
         Self {
             proven: FxHashMap::default(),
             max: MIN_ROUTES,
-            news: VecDeque::new(),
             expected: Vec::new(),
         }
     }
@@ -70,10 +65,7 @@ impl Routes {
             self.proven.retain(|_, (_, at)| alive(*at));
             self.max = MIN_ROUTES.max(2 * self.proven.len());
         }
-        let before = self.proven.insert(path, (owner, now));
-        if before.is_none_or(|(before, _)| before != owner) {
-            self.news.push_back((path.remote, owner));
-        }
+        self.proven.insert(path, (owner, now));
     }
 
     /// Forgets that a path belongs to another worker's peer.
@@ -81,11 +73,6 @@ impl Routes {
         if !self.proven.is_empty() {
             self.proven.remove(path);
         }
-    }
-
-    /// The next address that has turned out to be another worker's peer's; each is told once.
-    pub(super) fn poll(&mut self) -> Option<(SocketAddr, WorkerId)> {
-        self.news.pop_front()
     }
 }
 
@@ -96,6 +83,8 @@ fn place(path: &Path) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::clock::Clock;
 
@@ -118,17 +107,6 @@ mod tests {
         assert_eq!(routes.proven.len(), 1);
         assert_eq!(routes.owner(&path(1)), None);
         assert_eq!(routes.owner(&path(u16::MAX)), Some(worker(1)));
-    }
-
-    #[test]
-    fn where_an_address_belongs_is_told_once() {
-        let mut routes = Routes::default();
-        let start = Clock::system().epoch().instant;
-        for owner in [1, 1, 2, 2, 1] {
-            routes.learn(path(1), worker(owner), start);
-        }
-        let told: Vec<_> = std::iter::from_fn(|| routes.poll()).collect();
-        assert_eq!(told, [1, 2, 1].map(|owner| (path(1).remote, worker(owner))));
     }
 
     #[test]

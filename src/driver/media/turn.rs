@@ -20,6 +20,7 @@ use crate::sfu::command::EngineEvent;
 use crate::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use crate::sfu::engine::Engine;
 use crate::sfu::handshake::HandshakeInput;
+use crate::sfu::own_paths::PathChange;
 use crate::sfu::parcel::Parcel;
 use crate::telemetry::histogram::Histogram;
 
@@ -76,6 +77,8 @@ pub(super) struct Turn {
     frames_next: bool,
     /// A parcel that is not done with.
     parcel: Option<Box<Parcel>>,
+    /// A change that the steering thread had no room for.
+    path: Option<PathChange>,
     /// Handshakes to stop that the control thread had no room for: one for each leg at most.
     stops: VecDeque<HandshakeInput>,
     /// Whether something waits for room in a queue.
@@ -116,6 +119,7 @@ impl Turn {
             is_readable: false,
             frames_next: false,
             parcel: None,
+            path: None,
             stops: VecDeque::new(),
             held_back: false,
             due: clock.now(),
@@ -155,6 +159,7 @@ impl Turn {
             self.forget_connections();
             self.held_back = false;
             self.send_parcels();
+            self.tell_paths();
             self.pass_handshakes();
             self.tell();
             self.stopwatch.end(begin);
@@ -278,8 +283,16 @@ impl Turn {
             self.links.send(to, parcel);
         }
         self.left |= self.engine.holds_parcels() && self.links.expect();
-        while let Some((remote, owner)) = self.engine.poll_route() {
-            self.links.steer(remote, owner);
+    }
+
+    /// Has the kernel told whose datagrams are ours.
+    fn tell_paths(&mut self) {
+        while let Some(change) = self.path.take().or_else(|| self.engine.poll_path()) {
+            if let Err(change) = self.links.steer(change) {
+                self.path = Some(change);
+                self.held_back = true;
+                return;
+            }
         }
     }
 

@@ -4,13 +4,15 @@
 //! The kernel runs a program on each datagram, and takes the number it returns for that of a
 //! socket. Classic BPF has neither maps nor indexed jumps, so the table is written out: its words
 //! are constants at the leaves of a binary tree, and whenever the table changes the program is
-//! replaced. Peers share entries where their addresses hash alike; then one of them comes to a
-//! socket that is not the best for it.
+//! replaced. Peers share an entry where their addresses hash alike. It is never taken away from one
+//! who has it: its datagrams would come where nobody knows it. The other one comes to a socket that
+//! is not its own.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use libc::sock_filter;
+use rustc_hash::FxHashMap;
 
 use super::BatchSocket;
 use crate::net::options::attach_filter;
@@ -56,19 +58,30 @@ impl Steering {
         })
     }
 
-    /// Has what comes from `remote` given to the socket with this index in the group, from the next
-    /// [`Self::apply`] on. Does nothing if there is no such socket.
-    pub fn steer(&mut self, remote: SocketAddr, index: usize) {
-        self.table.set(remote, index);
+    /// What comes from `remote` is for the socket with this index in the group: from the next
+    /// [`Self::apply`] on it comes there, unless the entry is another's. Does nothing if there is no
+    /// such socket.
+    pub fn claim(&mut self, remote: SocketAddr, index: usize) {
+        self.table.claim(remote, index);
     }
 
-    /// Tells the kernel. Costs it a millisecond or so, in which it compiles the program.
+    /// It is not any more; once for each claim.
+    pub fn release(&mut self, remote: SocketAddr, index: usize) {
+        self.table.release(remote, index);
+    }
+
+    /// Tells the kernel, if anything is new. Costs it a millisecond or so, in which it compiles the
+    /// program.
     ///
     /// # Errors
     ///
     /// Fails where `setsockopt` fails: on kernels that do not know of this, or have no room.
-    pub fn apply(&self) -> io::Result<()> {
-        attach_filter(&self.socket, &mut self.table.program())
+    pub fn apply(&mut self) -> io::Result<()> {
+        if self.table.is_new() {
+            attach_filter(&self.socket, &mut self.table.program())?;
+            self.table.applied.clone_from(&self.table.words);
+        }
+        Ok(())
     }
 }
 
@@ -79,6 +92,10 @@ struct Table {
     /// How many bits an entry has, as a power of two.
     bits_log: u32,
     words: Vec<u32>,
+    /// The words that the kernel knows; none before the first time.
+    applied: Vec<u32>,
+    /// How many peers at each entry are each socket's.
+    claims: FxHashMap<(usize, usize), usize>,
 }
 
 impl Table {
@@ -88,6 +105,8 @@ impl Table {
             sockets,
             bits_log: bits.max(1).next_power_of_two().ilog2(),
             words: vec![0; WORDS],
+            applied: Vec::new(),
+            claims: FxHashMap::default(),
         };
         // Whoever is new comes to any of them.
         for entry in 0..WORDS << table.entries_log() {
@@ -101,16 +120,48 @@ impl Table {
         5 - self.bits_log
     }
 
-    fn set(&mut self, remote: SocketAddr, index: usize) {
+    fn claim(&mut self, remote: SocketAddr, index: usize) {
         if index < self.sockets {
-            self.put(self.entry(remote), index);
+            let entry = self.entry(remote);
+            *self.claims.entry((entry, index)).or_default() += 1;
+            self.decide(entry);
         }
+    }
+
+    fn release(&mut self, remote: SocketAddr, index: usize) {
+        let entry = self.entry(remote);
+        if let Some(count) = self.claims.get_mut(&(entry, index)) {
+            *count -= 1;
+            if *count == 0 {
+                self.claims.remove(&(entry, index));
+            }
+            self.decide(entry);
+        }
+    }
+
+    /// Gives an entry to one of those that claim it: to the one that has it, if there are several.
+    fn decide(&mut self, entry: usize) {
+        let has = self.read(&self.applied, entry);
+        let mut all = has.into_iter().chain(0..self.sockets);
+        if let Some(index) = all.find(|index| self.claims.contains_key(&(entry, *index))) {
+            self.put(entry, index);
+        }
+    }
+
+    fn is_new(&self) -> bool {
+        self.words != self.applied
     }
 
     fn put(&mut self, entry: usize, index: usize) {
         let (word, shift) = self.place(entry);
         self.words[word] &= !(self.mask() << shift);
         self.words[word] |= (index as u32) << shift;
+    }
+
+    fn read(&self, words: &[u32], entry: usize) -> Option<usize> {
+        let (word, shift) = self.place(entry);
+        let index = words.get(word)? >> shift & self.mask();
+        Some(index as usize)
     }
 
     /// The entry for an address.
@@ -257,6 +308,11 @@ mod tests {
     use super::*;
     use crate::sfu::datagram::ReceiveSlab;
 
+    /// Where a peer's datagrams are to come.
+    fn at(table: &Table, remote: SocketAddr) -> usize {
+        table.read(&table.words, table.entry(remote)).unwrap()
+    }
+
     /// Steers a peer to each of `sockets` in turn, and says where its datagrams come.
     fn rounds(bound: &str, peer: &str, sockets: usize) {
         let mut group = BatchSocket::bind_group(bound.parse().unwrap(), sockets).unwrap();
@@ -266,8 +322,8 @@ mod tests {
         let mut steering = Steering::of(&group).unwrap();
         let mut slab = ReceiveSlab::new(64);
         for index in (0..sockets).rev() {
-            steering.steer(address, index);
-            steering.steer(address, sockets);
+            steering.claim(address, index);
+            steering.claim(address, sockets);
             steering.apply().unwrap();
             for _ in 0..3 {
                 peer.send_to(b"x", (address.ip(), port)).unwrap();
@@ -280,6 +336,7 @@ mod tests {
                 .map(|i| [0, 3][usize::from(i == index)])
                 .collect();
             assert_eq!(came, expected, "{bound} {address}");
+            steering.release(address, index);
         }
     }
 
@@ -297,10 +354,6 @@ mod tests {
     fn peers_are_told_apart_and_unknown_ones_spread() {
         let mut table = Table::new(4);
         let peers = |count: u16| (0..count).map(|n| SocketAddr::from(([192, 0, 2, 7], 40_000 + n)));
-        let at = |table: &Table, remote| {
-            let (word, shift) = table.place(table.entry(remote));
-            (table.words[word] >> shift & table.mask()) as usize
-        };
         let mut counts = [0; 4];
         for peer in peers(4_000) {
             counts[at(&table, peer)] += 1;
@@ -310,12 +363,42 @@ mod tests {
             "{counts:?}"
         );
         for (n, peer) in peers(400).enumerate() {
-            table.set(peer, n % 4);
+            table.claim(peer, n % 4);
         }
         let missed = peers(400)
             .enumerate()
             .filter(|(n, peer)| at(&table, *peer) != n % 4);
         assert!(missed.count() < 20);
+    }
+
+    #[test]
+    fn nobody_loses_an_entry_to_another() {
+        let mut table = Table::new(3);
+        let peers = (0..u16::MAX).map(|port| SocketAddr::from(([192, 0, 2, 7], port)));
+        let alike = peers.filter(|peer| table.entry(*peer) == 7).take(3);
+        let [first, second, third] = *alike.collect::<Vec<_>>() else {
+            panic!("three that hash alike");
+        };
+        // As long as the kernel does not know, it makes no difference.
+        table.claim(first, 2);
+        table.claim(second, 1);
+        assert_eq!(at(&table, first), 1);
+        table.applied.clone_from(&table.words);
+        table.claim(third, 0);
+        table.claim(third, 0);
+        table.release(first, 2);
+        table.claim(first, 2);
+        assert_eq!(at(&table, first), 1);
+        table.release(second, 1);
+        assert_eq!(at(&table, first), 0);
+        table.release(third, 0);
+        assert_eq!(at(&table, first), 0);
+        table.release(third, 0);
+        table.release(third, 0);
+        assert_eq!(at(&table, first), 2);
+        table.release(first, 2);
+        assert_eq!(at(&table, first), 2, "whoever comes next");
+        assert!(table.claims.is_empty());
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod due;
 mod receive;
 mod voices;
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
@@ -25,6 +24,7 @@ use super::handshake::{HandshakeInput, HandshakeOutput};
 use super::legs::Legs;
 use super::moment::Moment;
 use super::outlet::{Buffers, Outlet};
+use super::own_paths::PathChange;
 use super::parcel::{Item, Parcel, Post};
 use super::path::{Path, RelayNames};
 use super::pipe::Demand;
@@ -112,6 +112,9 @@ impl Engine {
     /// Makes it the engine of `me` among `workers` workers; without this it is the only one.
     pub fn among(mut self, me: WorkerId, workers: usize) -> Self {
         self.core.post = Post::new(me, workers);
+        if workers > 1 {
+            self.core.legs.paths.follow();
+        }
         self
     }
 
@@ -209,10 +212,10 @@ impl Engine {
         self.core.post.holds()
     }
 
-    /// The next address whose datagrams come here although they are another worker's. Few: each is
-    /// told once, after an authentic check.
-    pub fn poll_route(&mut self) -> Option<(SocketAddr, WorkerId)> {
-        self.core.post.routes.poll()
+    /// The next change of whose datagrams are for this worker, where there are several. At most two
+    /// for each leg's path.
+    pub fn poll_path(&mut self) -> Option<PathChange> {
+        self.core.legs.paths.poll_change()
     }
 
     /// The next batch of a tap; when it has been read it goes back, see [`Self::return_tap`].
