@@ -15,6 +15,7 @@ use super::openapi::operation::{Operation, Takes};
 use super::session_info::SessionInfo;
 use crate::hub::effect::{Admission, Denial};
 use crate::model::id::{ConnectionId, SessionId};
+use crate::model::session::MediaMode;
 use crate::turn::ice_servers::IceServer;
 
 /// Where `messaging_url` points; a websocket is welcome anywhere, this is for people who read logs.
@@ -44,7 +45,7 @@ pub async fn session_info(
         Ok(admission) => SessionInfo::granted(
             &admission,
             messaging_url(&state, &client),
-            ice_servers(&state, &client, &headers),
+            ice_servers(&state, &admission, &client, &headers),
             &state.config.limits.hub,
         ),
         Err((code, message)) => {
@@ -96,7 +97,18 @@ async fn admitted(
 }
 
 /// Ways for those who cannot reach the media port, with credentials for the connection that asks.
-fn ice_servers(state: &AppState, client: &Client, headers: &HeaderMap) -> Vec<IceServer> {
+/// None where they lead nowhere: relays send datagrams, which the media port may not take.
+fn ice_servers(
+    state: &AppState,
+    admission: &Admission,
+    client: &Client,
+    headers: &HeaderMap,
+) -> Vec<IceServer> {
+    let adaptive = state.config.limits.hub.adaptive.enabled;
+    let mode = admission.session.media_mode.in_effect(adaptive);
+    if mode == MediaMode::Routed && !state.config.media.udp {
+        return Vec::new();
+    }
     let connection = headers.get("x-tb-connectionid");
     let connection: Option<ConnectionId> = connection
         .and_then(|id| id.to_str().ok())

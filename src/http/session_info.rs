@@ -7,7 +7,6 @@ use crate::hub::SYMPHONY;
 use crate::hub::config::HubConfig;
 use crate::hub::effect::Admission;
 use crate::model::codec::VideoCodec;
-use crate::model::session::MediaMode;
 use crate::turn::ice_servers::IceServer;
 
 /// Where to connect, or why not.
@@ -104,7 +103,8 @@ impl SessionInfo {
             .or(hub.video_codecs.as_ref());
         let allowed = |codec| codecs.is_none_or(|codecs| codecs.rank(codec).is_some());
         let host = messaging_url.split('/').nth(2).unwrap_or_default();
-        let value = preference(session.media_mode, hub.adaptive.enabled);
+        // Clients only take part in moving streams if they are told that the mode is `adaptive`.
+        let value = session.media_mode.in_effect(hub.adaptive.enabled).word();
         Self::Granted(Box::new(Granted {
             session_id: session.id.to_string(),
             partner_id: session.project.to_string(),
@@ -140,27 +140,5 @@ impl SessionInfo {
                 error_message,
             },
         }
-    }
-}
-
-/// What clients are told of a session's media mode. They only take part in moving streams if
-/// the mode is `adaptive`.
-fn preference(mode: MediaMode, adaptive: bool) -> &'static str {
-    match mode {
-        MediaMode::Adaptive if !adaptive => MediaMode::Routed.word(),
-        mode => mode.word(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_are_told_the_mode_that_the_session_is_run_in() {
-        let told = |mode| [true, false].map(|adaptive| preference(mode, adaptive));
-        assert_eq!(told(MediaMode::Relayed), ["enabled", "enabled"]);
-        assert_eq!(told(MediaMode::Routed), ["disabled", "disabled"]);
-        assert_eq!(told(MediaMode::Adaptive), ["adaptive", "disabled"]);
     }
 }

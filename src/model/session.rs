@@ -118,6 +118,14 @@ impl MediaMode {
         }
     }
 
+    /// How such a session is run; `adaptive` says whether any is run as adaptive.
+    pub fn in_effect(self, adaptive: bool) -> Self {
+        match self {
+            Self::Adaptive if !adaptive => Self::Routed,
+            mode => mode,
+        }
+    }
+
     /// The mode with this word.
     pub fn from_word(word: &str) -> Option<Self> {
         let all = [Self::Routed, Self::Relayed, Self::Adaptive];
@@ -229,6 +237,14 @@ mod tests {
         assert_eq!(session.archive_resolution, None);
         assert!(!session.e2ee);
         assert_eq!((session.project, session.created_at_ms), (key, 1000));
+    }
+
+    #[test]
+    fn an_adaptive_session_is_routed_where_there_are_none() {
+        let run = |mode: MediaMode| [true, false].map(|adaptive| mode.in_effect(adaptive).word());
+        assert_eq!(run(MediaMode::Relayed), ["enabled", "enabled"]);
+        assert_eq!(run(MediaMode::Routed), ["disabled", "disabled"]);
+        assert_eq!(run(MediaMode::Adaptive), ["adaptive", "disabled"]);
     }
 
     fn refused(request: &SessionRequest) -> Option<SessionError> {

@@ -4,7 +4,7 @@ use parlor::turn::credential::Issuer;
 use parlor::turn::ice_servers::{Elsewhere, ElsewhereAuth, Redacted};
 
 use super::support::TestServer;
-use super::{SECRET, ice_servers, server, server_with};
+use super::{SECRET, ice_servers, server, server_with, session, told};
 
 const CONNECTION: &str = "7b2f4c1e-66f0-4a53-9d1a-3f0c5c2b8a10";
 
@@ -28,12 +28,19 @@ async fn a_connection_is_told_every_way_with_a_credential_of_its_own() {
 }
 
 #[tokio::test]
-async fn where_no_udp_comes_through_nobody_is_told_of_turn_over_it() {
+async fn where_no_udp_comes_through_only_those_are_told_of_turn_who_may_speak_to_each_other() {
     let server = server_with(|config| config.media.udp = false).await;
-    let list = ice_servers(&server, CONNECTION).await;
     let http = server.url.strip_prefix("http://").unwrap();
     let urls = serde_json::json!([format!("turn:{http}?transport=tcp")]);
-    assert_eq!(list[0]["urls"], urls);
+    for (preference, expected) in [("enabled", Some(&urls)), ("disabled", None)] {
+        let (session, token) = session(&server, preference).await;
+        let list = told(&server, (&session, &token), CONNECTION).await;
+        assert_eq!(
+            list.as_array().unwrap().len(),
+            usize::from(expected.is_some())
+        );
+        assert_eq!(list.get(0).map(|server| &server["urls"]), expected);
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,11 @@ mod support;
 
 use std::net::SocketAddr;
 
+use parlor::clock::Clock;
 use parlor::config::{Announce, CertificateFiles, Config};
+use parlor::entropy::Entropy;
+use parlor::model::project::Project;
+use parlor::model::token;
 use parlor::turn::ice_servers::Redacted;
 use serde_json::Value;
 use support::TestServer;
@@ -48,9 +52,14 @@ fn certificate() -> CertificateFiles {
     }
 }
 
-/// What a connection with a good token is told.
+/// What a connection with a good token is told in a routed session.
 async fn ice_servers(server: &TestServer, connection: &str) -> Value {
     let (session, token) = server.join("room").await;
+    told(server, (&session, &token), connection).await
+}
+
+/// What a connection is told in this session.
+async fn told(server: &TestServer, (session, token): (&str, &str), connection: &str) -> Value {
     let url = format!("{}/session/{session}?extended=true", server.url);
     let request = reqwest::Client::new()
         .get(url)
@@ -58,6 +67,26 @@ async fn ice_servers(server: &TestServer, connection: &str) -> Value {
         .header("X-TB-CONNECTIONID", connection);
     let info: Value = request.send().await.unwrap().json().await.unwrap();
     info[0]["ice_servers"].clone()
+}
+
+/// A session of this media mode (`p2p.preference`), and a token for it.
+async fn session(server: &TestServer, preference: &str) -> (String, String) {
+    let key = &server.key;
+    let request = reqwest::Client::new()
+        .post(format!("{}/session/create", server.url))
+        .header("X-TB-PARTNER-AUTH", format!("{key}:{}", server.secret))
+        .header("Accept", "application/json")
+        .form(&[("p2p.preference", preference)]);
+    let created: Value = request.send().await.unwrap().json().await.unwrap();
+    let session = created[0]["session_id"].as_str().unwrap();
+    let project = Project {
+        id: key.parse().unwrap(),
+        secret: server.secret.parse().unwrap(),
+        ..Project::generate("", 0, &mut Entropy::from_system())
+    };
+    let (id, now_s) = (session.parse().unwrap(), Clock::system().unix_ms() / 1000);
+    let token = token::issue(&project, &id, "publisher", "", now_s, None);
+    (session.to_owned(), token)
 }
 
 /// Puts a connection out, as a back end does.
