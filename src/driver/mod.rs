@@ -7,6 +7,7 @@ pub mod closing;
 pub mod dtls;
 pub mod hub;
 pub mod ice;
+mod links;
 pub mod media;
 pub mod outbox;
 mod steering;

@@ -1,19 +1,16 @@
-//! All media workers: one port, a socket, a thread and a control thread for each, and the ways by
-//! which they hand datagrams and packets to each other.
+//! All media workers: one port, a socket, a thread and a control thread for each.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use mio::Waker;
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::dtls::{self, DtlsThread};
+use super::links::link;
 use super::media::{EVENTS_LEN, MediaHandle, MediaThread, MediaWorker, Snapshot, WorkerStopped};
-use super::steering::{self, SteeringHandle, SteeringThread};
+use super::steering::{self, SteeringThread};
 use super::streams::Arrival;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -22,8 +19,6 @@ use crate::sfu::Leg;
 use crate::sfu::command::{Command, EngineEvent};
 use crate::sfu::dtls::{Certificate, DtlsError, Handshakes};
 use crate::sfu::engine::Engine;
-use crate::sfu::own_paths::PathChange;
-use crate::sfu::parcel::{MAX_UNDER_WAY, Parcel};
 use crate::sfu::path::RelayNames;
 use crate::sfu::stats::LegStats;
 use crate::sfu::worker::{MAX_WORKERS, WorkerId};
@@ -214,125 +209,5 @@ impl Workers {
         if let Some(steering) = self.steering {
             steering.join();
         }
-    }
-}
-
-/// What arrives from another worker.
-#[derive(Debug)]
-pub(super) enum Delivery {
-    /// To be read and given back.
-    Parcel(Box<Parcel>),
-    /// One of our own, read by this worker.
-    Returned(WorkerId, Box<Parcel>),
-}
-
-/// One worker's ways to the others. None of them fills up: a worker has [`MAX_UNDER_WAY`] parcels
-/// for each of the others, and each is in one queue at a time.
-#[derive(Debug)]
-pub(super) struct Links {
-    me: WorkerId,
-    inbox: Receiver<Delivery>,
-    bells: Arc<[Bell]>,
-    outboxes: Vec<SyncSender<Delivery>>,
-    steering: Option<SteeringHandle>,
-}
-
-/// Wakes a worker that may be asleep.
-#[derive(Debug)]
-struct Bell {
-    /// Whether it was rung since the worker last looked into its inbox.
-    rung: AtomicBool,
-    /// Whether it is also to be rung for a parcel that comes back.
-    expects: AtomicBool,
-    waker: Arc<Waker>,
-}
-
-impl Bell {
-    fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst)
-            && let Err(error) = self.waker.wake()
-        {
-            error!(%error, "Cannot wake a media worker");
-        }
-    }
-}
-
-/// Connects workers, each known by its waker, with each other.
-fn link(wakers: Vec<Arc<Waker>>, steering: Option<&SteeringHandle>) -> Vec<Links> {
-    let capacity = 2 * MAX_UNDER_WAY * wakers.len();
-    let (outboxes, inboxes): (Vec<_>, Vec<_>) =
-        wakers.iter().map(|_| sync_channel(capacity)).unzip();
-    let bells: Arc<[Bell]> = wakers
-        .into_iter()
-        .map(|waker| Bell {
-            rung: AtomicBool::new(false),
-            expects: AtomicBool::new(false),
-            waker,
-        })
-        .collect();
-    WorkerId::first(inboxes.len())
-        .zip(inboxes)
-        .map(|(me, inbox)| Links {
-            me,
-            inbox,
-            bells: Arc::clone(&bells),
-            outboxes: outboxes.clone(),
-            steering: steering.cloned(),
-        })
-        .collect()
-}
-
-impl Links {
-    /// Whose these are.
-    pub(super) fn me(&self) -> WorkerId {
-        self.me
-    }
-
-    /// Begins to look into the inbox: what is sent from now on rings.
-    pub(super) fn begin(&self) {
-        self.bells[self.me.index()]
-            .rung
-            .store(false, Ordering::SeqCst);
-    }
-
-    /// The next delivery, if there is one.
-    pub(super) fn receive(&self) -> Option<Delivery> {
-        self.inbox.try_recv().ok()
-    }
-
-    /// Sends a parcel and wakes its receiver.
-    pub(super) fn send(&self, to: WorkerId, parcel: Box<Parcel>) {
-        self.deliver(to, Delivery::Parcel(parcel));
-        self.bells[to.index()].ring();
-    }
-
-    /// Has this worker woken up when a parcel comes back. Returns whether it is to look into its
-    /// inbox once more first, since one may have come back already.
-    pub(super) fn expect(&self) -> bool {
-        let bell = &self.bells[self.me.index()];
-        !bell.expects.swap(true, Ordering::SeqCst)
-    }
-
-    /// Gives a parcel back. Its sender wakes up for that only if it waits for it.
-    pub(super) fn give_back(&self, parcel: Box<Parcel>) {
-        let to = parcel.sender();
-        self.deliver(to, Delivery::Returned(self.me, parcel));
-        let bell = &self.bells[to.index()];
-        if bell.expects.load(Ordering::SeqCst) && bell.expects.swap(false, Ordering::SeqCst) {
-            bell.ring();
-        }
-    }
-
-    /// Has the kernel told of a path of this worker's; gives it back if there is no room now.
-    pub(super) fn steer(&self, change: PathChange) -> Result<(), PathChange> {
-        match &self.steering {
-            Some(steering) => steering.send(self.me, change),
-            None => Ok(()),
-        }
-    }
-
-    /// A worker that has ended takes nothing; then all are about to end.
-    fn deliver(&self, to: WorkerId, delivery: Delivery) {
-        let _ = self.outboxes[to.index()].try_send(delivery);
     }
 }

@@ -21,8 +21,8 @@ use tracing::{debug, error, warn};
 
 use self::turn::Turn;
 use super::dtls::DtlsHandle;
+use super::links::Links;
 use super::streams::{self, Arrival, Streams};
-use super::workers::Links;
 use crate::clock::Clock;
 use crate::net::udp::{self, BatchSocket};
 use crate::sfu::Leg;
