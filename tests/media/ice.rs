@@ -1,8 +1,10 @@
 //! Who is spoken to, where, and for how long.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use parlor::entropy::Entropy;
 use parlor::rtp::rtcp::feedback::push_pli;
 use parlor::sfu::command::{Command, EngineEvent};
 use parlor::sfu::handshake::{HandshakeInput, HandshakeOutput};
@@ -473,4 +475,80 @@ fn a_failed_handshake_closes_the_leg() {
         .engine
         .handle_handshake(closed, world.now, &mut world.net);
     assert_eq!(world.events(), [EngineEvent::Closed(publisher.leg, reason)]);
+}
+
+/// What happens to legs at random, seen from outside.
+struct Fates {
+    world: World,
+    dice: Entropy,
+    peers: Vec<Peer>,
+}
+
+impl Fates {
+    fn draw(&mut self, below: usize) -> usize {
+        self.dice.u32() as usize % below
+    }
+
+    fn step(&mut self, round: u64) {
+        let chosen = self.draw(self.peers.len());
+        let from = elsewhere(1 + self.draw(8) as u16);
+        let Self { world, peers, .. } = self;
+        let peer = &mut peers[chosen];
+        let Leg::Subscriber(id) = peer.leg else {
+            panic!("no subscriber");
+        };
+        match self.dice.u32() % 16 {
+            0 => world.command(peer.offer()),
+            1 | 2 => {
+                let config = subscription(id, PublicationId(1), peer.transport());
+                world.command(Command::AddSubscription(Box::new(config)));
+            }
+            3 => {
+                peer.ice = credentials(&format!("0-{round}"));
+                world.command(Command::RestartIce {
+                    leg: peer.leg,
+                    ice: peer.ice.clone(),
+                });
+            }
+            4 => world.command(Command::Remove(peer.leg)),
+            5 => world.advance(u32::from(round.is_multiple_of(3)) * 7 * S),
+            6 => world.engine.lose(from.into()),
+            _ => world.receive_one(&peer.check(round.is_multiple_of(2)), from),
+        }
+    }
+}
+
+#[test]
+fn whoever_is_told_of_paths_knows_at_any_time_which_there_are() {
+    let [mut world, _] = World::pair();
+    let publisher = world.publisher(1, 1, CM);
+    let peer = |id: u16| Peer::new(Leg::Subscriber(SubscriptionId(id.into())), 100 + id, CM);
+    let mut fates = Fates {
+        world,
+        dice: Entropy::from_seed(7),
+        peers: (1..=4).map(peer).collect(),
+    };
+    let mut told = HashMap::<SocketAddr, i32>::new();
+    let (mut came, mut went) = (0, 0);
+    for round in 0..5_000 {
+        fates.world.check(&publisher);
+        fates.step(round);
+        while let Some(change) = fates.world.engine.poll_path() {
+            came += u32::from(change.is_ours);
+            went += u32::from(!change.is_ours);
+            *told.entry(change.remote).or_default() += if change.is_ours { 1 } else { -1 };
+        }
+        for port in 1..=8 {
+            let remote = elsewhere(port);
+            let known = i32::from(fates.world.engine.knows(&remote.into()));
+            assert_eq!(
+                told.get(&remote).copied().unwrap_or(0),
+                known,
+                "round {round}"
+            );
+        }
+        fates.world.events();
+        fates.world.net.sent.clear();
+    }
+    assert!(came > 200 && went > 200, "{came} {went}");
 }
