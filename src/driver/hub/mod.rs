@@ -3,208 +3,37 @@
 //! Everything that happens to live sessions passes through here, one input at a time: the hub
 //! decides, its effects are carried out, and only then comes the next input.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod handle;
+mod log;
+
+use std::collections::HashMap;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, info, trace_span, warn};
+use tracing::{debug, warn};
 
+pub use self::handle::{CallFailure, HubHandle, HubStopped, SocketHandle};
+use self::handle::{Input, Stopped};
 use super::admission::Admissions;
-use super::outbox::{Outbox, OutboxError, OutboxReader, outbox};
+use super::outbox::{Outbox, OutboxError};
 use super::turn::TurnHandle;
 use super::webhook::WebhookHandle;
 use super::workers::WorkersHandle;
 use crate::clock::Clock;
 use crate::config::limits::OutboxLimits;
 use crate::hub::Hub;
-use crate::hub::call::{Answer, Call, CallError};
-use crate::hub::effect::{
-    Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, SocketOpen, Ticket,
-};
+use crate::hub::effect::{Admission, Denial, Effect, Notice, NoticeEvent, SocketKey, Ticket};
 use crate::hub::reason;
 use crate::hub::snapshot::Snapshot;
-use crate::model::id::{ConnectionId, ProjectId, SessionId};
+use crate::sfu::Event;
 use crate::sfu::command::EngineEvent;
 use crate::sfu::negotiator::Negotiator;
 use crate::sfu::shards::Shards;
-use crate::sfu::{Event, Leg};
-use crate::signaling::frame::Frame;
-use crate::telemetry;
 
 /// Inputs that may wait for the hub. When full, the websocket or REST call that wants to add one
 /// waits, and with it that client's TCP connection; nobody else.
 const MAILBOX_LEN: usize = 1024;
-
-/// Whoever waits for the hub to be empty or gone, on the way down.
-type Stopped = oneshot::Sender<()>;
-
-#[derive(Debug)]
-enum Input {
-    Opened {
-        socket: SocketKey,
-        open: SocketOpen,
-        outbox: Outbox,
-    },
-    Frame {
-        socket: SocketKey,
-        frame: Frame,
-    },
-    Malformed {
-        socket: SocketKey,
-    },
-    Lost {
-        socket: SocketKey,
-    },
-    Call {
-        session: SessionId,
-        call: Call,
-        reply: oneshot::Sender<Result<Answer, CallError>>,
-    },
-    EndSessions {
-        projects: BTreeSet<ProjectId>,
-    },
-    Snapshot {
-        reply: oneshot::Sender<Snapshot>,
-    },
-    Drain {
-        done: Stopped,
-    },
-    Shutdown {
-        done: Stopped,
-    },
-}
-
-/// A handle to the hub's task, for whoever accepts websockets or calls for a back end.
-#[derive(Debug, Clone)]
-pub struct HubHandle {
-    mailbox: mpsc::Sender<Input>,
-    next_socket: Arc<AtomicU64>,
-    limits: OutboxLimits,
-}
-
-/// One websocket's handle to the hub. Tell it when the socket is lost: see [`Self::lost`].
-#[derive(Debug)]
-pub struct SocketHandle {
-    key: SocketKey,
-    mailbox: mpsc::Sender<Input>,
-}
-
-/// The hub is gone: the process is on its way down.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the hub has stopped")]
-pub struct HubStopped;
-
-/// Why a call has no answer.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-pub enum CallFailure {
-    /// The hub says no.
-    #[error(transparent)]
-    Refused(#[from] CallError),
-    /// There is no hub any more.
-    #[error(transparent)]
-    Stopped(#[from] HubStopped),
-}
-
-impl HubHandle {
-    /// Asks for something in a session, which must exist; waits while the hub's mailbox is full.
-    /// When this returns, the clients concerned have not necessarily been told yet.
-    pub async fn call(&self, session: &SessionId, call: Call) -> Result<Answer, CallFailure> {
-        let _traced = trace_span!("hub", session.id = %session);
-        let (reply, answer) = oneshot::channel();
-        let session = session.clone();
-        let input = Input::Call {
-            session,
-            call,
-            reply,
-        };
-        self.mailbox.send(input).await.map_err(|_| HubStopped)?;
-        Ok(answer.await.map_err(|_| HubStopped)??)
-    }
-
-    /// Puts everybody out of all sessions of these projects.
-    pub async fn end_sessions(&self, projects: BTreeSet<ProjectId>) -> Result<(), HubStopped> {
-        let input = Input::EndSessions { projects };
-        self.mailbox.send(input).await.map_err(|_| HubStopped)
-    }
-
-    /// Registers a new websocket; frames for it come out of the returned reader.
-    pub async fn open(&self, open: SocketOpen) -> Result<(SocketHandle, OutboxReader), HubStopped> {
-        let key = SocketKey(self.next_socket.fetch_add(1, Ordering::Relaxed));
-        let (outbox, reader) = outbox(self.limits);
-        let socket = SocketHandle {
-            key,
-            mailbox: self.mailbox.clone(),
-        };
-        socket
-            .tell(Input::Opened {
-                socket: key,
-                open,
-                outbox,
-            })
-            .await?;
-        Ok((socket, reader))
-    }
-
-    /// How much is going on.
-    pub async fn snapshot(&self) -> Result<Snapshot, HubStopped> {
-        let (reply, snapshot) = oneshot::channel();
-        let input = Input::Snapshot { reply };
-        self.mailbox.send(input).await.map_err(|_| HubStopped)?;
-        snapshot.await.map_err(|_| HubStopped)
-    }
-
-    /// Lets nobody join any more, and waits until everybody has left.
-    pub async fn drain(&self) {
-        let (done, drained) = oneshot::channel();
-        if self.mailbox.send(Input::Drain { done }).await.is_ok() {
-            // An error means that the task has ended, and nobody is left that way either.
-            let _ = drained.await;
-        }
-    }
-
-    /// Closes every websocket in such a way that clients do not hang, and stops the hub.
-    pub async fn shutdown(&self) {
-        let (done, stopped) = oneshot::channel();
-        if self.mailbox.send(Input::Shutdown { done }).await.is_ok() {
-            // An error means the same: the task has ended.
-            let _ = stopped.await;
-        }
-    }
-}
-
-impl SocketHandle {
-    /// Passes a frame on; waits while the hub's mailbox is full.
-    pub async fn frame(&self, frame: Frame) -> Result<(), HubStopped> {
-        self.tell(Input::Frame {
-            socket: self.key,
-            frame,
-        })
-        .await
-    }
-
-    /// Something came in that is no Rumor frame.
-    pub async fn malformed(&self) -> Result<(), HubStopped> {
-        self.tell(Input::Malformed { socket: self.key }).await
-    }
-
-    /// The websocket is gone, whether or not the client said good-bye before.
-    pub async fn lost(self) {
-        // Without a hub there is nobody left to tell.
-        let _ = self.tell(Input::Lost { socket: self.key }).await;
-    }
-
-    /// The socket's number, for logs.
-    pub fn key(&self) -> SocketKey {
-        self.key
-    }
-
-    async fn tell(&self, input: Input) -> Result<(), HubStopped> {
-        self.mailbox.send(input).await.map_err(|_| HubStopped)
-    }
-}
 
 /// The task's own side.
 #[derive(Debug)]
@@ -238,11 +67,6 @@ impl HubDriver {
         limits: OutboxLimits,
     ) -> (Self, HubHandle) {
         let (sender, mailbox) = mpsc::channel(MAILBOX_LEN);
-        let handle = HubHandle {
-            mailbox: sender,
-            next_socket: Arc::default(),
-            limits,
-        };
         let driver = Self {
             hub,
             negotiator,
@@ -258,7 +82,7 @@ impl HubDriver {
             drained: None,
             lookups: JoinSet::new(),
         };
-        (driver, handle)
+        (driver, HubHandle::new(sender, limits))
     }
 
     /// Has the TURN server forget whom a moderator has put out.
@@ -375,7 +199,7 @@ impl HubDriver {
                     self.pump_negotiator().await;
                 }
                 Effect::Notice(notice) => {
-                    log(&notice);
+                    log::notice(&notice);
                     self.revoke(&notice).await;
                     self.webhooks.offer(notice, self.clock.unix_ms());
                 }
@@ -419,7 +243,7 @@ impl HubDriver {
             self.shards.handle_command(command);
         }
         while let Some(event) = self.negotiator.poll_event() {
-            log_peer(&event);
+            log::peer(&event);
             if let Event::Closed { leg, .. } = event {
                 self.shards.forget(leg);
             }
@@ -435,51 +259,5 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// One line for each thing an operator would tell a colleague.
-fn log(notice: &Notice) {
-    let _session = telemetry::session_span(notice.project, &notice.session).entered();
-    let of = |connection: &ConnectionId| telemetry::connection_span(*connection);
-    match &notice.event {
-        NoticeEvent::SessionStarted => info!("Session started"),
-        NoticeEvent::ConnectionCreated { connection } => {
-            of(&connection.id).in_scope(|| info!("Joined"));
-        }
-        NoticeEvent::ConnectionDestroyed { connection, reason } => {
-            of(&connection.id).in_scope(|| info!(reason, "Left"));
-        }
-        NoticeEvent::StreamCreated { stream } => {
-            of(&stream.owner.id).in_scope(|| info!(stream.id = %stream.id, "Published"));
-        }
-        NoticeEvent::StreamDestroyed { stream, reason } => {
-            of(&stream.owner.id).in_scope(|| info!(stream.id = %stream.id, reason, "Unpublished"))
-        }
-        NoticeEvent::SessionEnded => info!("Session ended"),
-    }
-}
-
-/// What became of a peer connection.
-fn log_peer(event: &Event) {
-    match event {
-        Event::Connected { leg } => {
-            telemetry::peer_span(*leg).in_scope(|| debug!("Media connected"));
-        }
-        Event::Closed { leg, reason } => {
-            telemetry::peer_span(*leg).in_scope(|| info!(%reason, "Media connection given up"));
-        }
-        Event::Fallback {
-            subscription,
-            state,
-        } => {
-            let span = telemetry::peer_span(Leg::Subscriber(*subscription));
-            span.in_scope(|| debug!(?state, "Network quality changed"));
-        }
-        Event::Speaker { group, publication } => {
-            let who = publication.map(|id| Leg::Publisher(id).to_string());
-            debug!(session = group.0, who, "Somebody else speaks");
-        }
-        Event::Offer { .. } | Event::Answer { .. } | Event::Renegotiate { .. } => {}
     }
 }
