@@ -14,8 +14,9 @@ use crate::sfu::worker::WorkerId;
 /// Changes that may wait. When full, further ones stay with their workers.
 const QUEUE_LEN: usize = 1024;
 
-/// How long one program waits for others that join at the same time.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Least time between two programs: those who join at the same time share one, and a single client
+/// is known before its handshake begins, long before its media.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The workers' end. When all are dropped, the thread ends.
 #[derive(Debug, Clone)]
@@ -65,10 +66,11 @@ pub(super) fn start(steering: Steering) -> io::Result<(SteeringHandle, SteeringT
 /// The kernel's own choice is replaced before anybody comes: whoever has got used to it would lose
 /// what is under way.
 fn run(mut steering: Steering, news: &Receiver<(WorkerId, PathChange)>) {
-    while apply(&mut steering)
-        && let Ok(first) = news.recv()
-    {
+    while apply(&mut steering) {
         std::thread::sleep(PAUSE);
+        let Ok(first) = news.recv() else {
+            return;
+        };
         for (worker, change) in std::iter::once(first).chain(news.try_iter()) {
             match change.is_ours {
                 true => steering.claim(change.remote, worker.index()),
