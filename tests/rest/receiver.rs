@@ -13,7 +13,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -80,7 +80,9 @@ impl Receiver {
         tokio::spawn(async move {
             let sender = Arc::new(sender);
             while let Ok((stream, _)) = listener.accept().await {
-                let (mood, sender, tls) = (Arc::clone(&shared), Arc::clone(&sender), tls.clone());
+                // That of now: the request may be read only after whoever sent it has died.
+                let mood = shared.lock().unwrap().clone();
+                let (sender, tls) = (Arc::clone(&sender), tls.clone());
                 tokio::spawn(async move {
                     match tls {
                         None => answer(stream, mood, sender).await,
@@ -113,6 +115,14 @@ impl Receiver {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// Waits until everybody who has connected so far is served, in the mood of now.
+    pub(crate) async fn catch_up(&self) {
+        let mut last = TcpStream::connect(self.addr).await.unwrap();
+        last.shutdown().await.unwrap();
+        // They are accepted in order, and one that says nothing is hung up on.
+        assert_eq!(last.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+
     /// Waits until what it got is enough.
     pub(crate) async fn wait(&self, enough: impl Fn(&[Got]) -> bool) -> Vec<Got> {
         let mut got = self.got.clone();
@@ -135,7 +145,7 @@ impl Receiver {
 
 async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
-    mood: Arc<Mutex<Mood>>,
+    mood: Mood,
     sender: Arc<watch::Sender<Vec<Got>>>,
 ) {
     let mut bytes = Vec::new();
@@ -152,7 +162,6 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
             break (head.to_owned(), body.to_owned());
         }
     };
-    let mood = mood.lock().unwrap().clone();
     let well = matches!(mood, Mood::Well);
     let body = serde_json::from_str(&text).unwrap();
     let got = Got {

@@ -82,6 +82,7 @@ async fn what_one_was_about_to_deliver_when_it_was_killed_the_other_delivers() {
     receiver.wait(|got| !got.is_empty()).await;
     first.signal("KILL");
     first.ended();
+    receiver.catch_up().await;
     let _second = shared.server(&patience);
     receiver.get(Mood::Well);
     let done = receiver.wait(|got| {

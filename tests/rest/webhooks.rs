@@ -129,21 +129,14 @@ async fn a_receiver_that_fails_stalls_and_redirects_gets_everything_once_it_is_b
     live.register_all(&receiver.url()).await;
     let mut client = live.join().await;
     live.publish_camera(&mut client, "").await;
-    receiver.wait(|got| !got.is_empty()).await;
-    let owed = live
-        .owed_until(|owed| owed["items"][0]["attempts"] == 1)
-        .await;
-    assert_eq!(owed["items"][0]["lastError"], "answered 500");
+    let failed =
+        |why: &'static str| live.owed_until(move |owed| owed["items"][0]["lastError"] == why);
+    failed("answered 500").await;
     receiver.get(Mood::Stalls);
-    let owed = live
-        .owed_until(|owed| owed["items"][0]["attempts"] == 2)
-        .await;
-    assert_eq!(owed["items"][0]["lastError"], "no answer in time");
+    failed("no answer in time").await;
     receiver.get(Mood::RedirectsTo(elsewhere.addr));
-    let owed = live
-        .owed_until(|owed| owed["items"][0]["attempts"] == 3)
-        .await;
-    assert_eq!(owed["items"][0]["lastError"], "answered 307");
+    let owed = failed("answered 307").await;
+    assert!(owed["items"][0]["attempts"].as_i64() >= Some(3), "{owed}");
     assert_eq!(owed["pending"], 3, "the others wait for the first: {owed}");
     receiver.get(Mood::Well);
     let got = receiver.accepted(3).await;
