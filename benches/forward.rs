@@ -24,7 +24,7 @@ use std::time::Duration;
 use parlor::net::udp::BatchSocket;
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::srtp::Profile;
-use world::{Peer, VIDEO_SSRC, VP8, World};
+use world::{Peer, VIDEO_SSRC, VP8, World, step};
 
 #[allow(dead_code, unreachable_pub, missing_debug_implementations)]
 #[path = "../tests/media/world.rs"]
@@ -151,10 +151,7 @@ fn engine_only(subscribers: usize, burst: usize, profile: Profile) -> f64 {
         }
         let before = cpu_ns();
         let world = &mut session.world;
-        while world
-            .engine
-            .handle_datagrams(&mut session.slab, world.now, &mut Void)
-        {}
+        while step(&mut world.engine, &mut session.slab, world.now, &mut Void) {}
         cpu_ns() - before
     })
 }
@@ -188,10 +185,7 @@ fn with_sockets(subscribers: usize, burst: usize, profile: Profile) -> f64 {
             .receive(&mut session.slab)
             .expect("the burst is there");
         let world = &mut session.world;
-        while world
-            .engine
-            .handle_datagrams(&mut session.slab, world.now, &mut socket)
-        {}
+        while step(&mut world.engine, &mut session.slab, world.now, &mut socket) {}
         let spent = cpu_ns() - before;
         assert_eq!(received, packets.len());
         spent

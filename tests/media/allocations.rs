@@ -75,10 +75,7 @@ fn a_forwarded_packet_allocates_nothing() {
             slab.clear();
             batch.iter().for_each(|packet| slab.push(packet, from));
             world.now += Duration::from_millis(1);
-            while world
-                .engine
-                .handle_datagrams(&mut slab, world.now, &mut net)
-            {}
+            while step(&mut world.engine, &mut slab, world.now, &mut net) {}
         };
         // Once round the packet cache, until everything has its final size.
         let (warm, measured) = batches.split_at(200);
@@ -137,7 +134,7 @@ fn redundant_audio_allocates_nothing_on_the_way_in_and_out() {
             slab.clear();
             slab.push(packet, publisher.address);
             let now = world.now;
-            while world.engine.handle_datagrams(&mut slab, now, &mut net) {}
+            while step(&mut world.engine, &mut slab, now, &mut net) {}
         }
         assert_eq!(ALLOCATIONS.get().0 - before.0, 0);
         let counters = world.engine.counters();
@@ -175,7 +172,7 @@ fn a_packet_for_a_mirror_allocates_nothing_at_either_worker() {
         batch.iter().for_each(|packet| slab.push(packet, from));
         origin.now += Duration::from_millis(1);
         let now = origin.now;
-        while origin.engine.handle_datagrams(&mut slab, now, &mut net) {}
+        while step(&mut origin.engine, &mut slab, now, &mut net) {}
         while let Some((to, mut parcel)) = origin.engine.poll_parcel() {
             while mirror.engine.handle_parcel(&mut parcel, now, &mut net) {}
             origin.engine.take_back(to, parcel);
@@ -206,7 +203,7 @@ fn a_packet_for_a_recording_tap_allocates_nothing() {
         batch.iter().for_each(|packet| slab.push(packet, from));
         world.now += Duration::from_millis(1);
         let now = world.now;
-        while world.engine.handle_datagrams(&mut slab, now, &mut net) {}
+        while step(&mut world.engine, &mut slab, now, &mut net) {}
         while let Some(batch) = world.engine.poll_tap() {
             tapped += batch.packets.len();
             world.engine.return_tap(batch, now);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use parlor::rtp::rtcp::feedback::{push_nack, push_pli};
 use parlor::rtp::rtcp::{Compound, Rtcp};
 use parlor::sfu::command::{Command, EngineEvent, MirrorConfig};
+use parlor::sfu::datagram::ReceiveSlab;
 use parlor::sfu::handshake::HandshakeInput;
 use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Leg, PublicationId, SubscriptionId, Wanted};
@@ -133,6 +134,25 @@ fn subscribers_at_both_workers_receive_the_same() {
     assert_eq!(payloads(&here), payloads(&there));
     let counters = call.worlds[0].engine.counters();
     assert_eq!((counters.piped, counters.pipe_dropped), (10, 0));
+}
+
+#[test]
+fn another_worker_gets_its_part_before_anything_is_forwarded_here() {
+    let mut call = Call::new();
+    let packet = call.publisher.video(1, true);
+    let [first, second] = &mut call.worlds;
+    let mut slab = ReceiveSlab::new(1);
+    slab.push(&packet, call.publisher.address);
+    let now = first.now;
+    first
+        .engine
+        .handle_datagrams(&mut slab, now, &mut first.net);
+    assert_eq!(first.net.sent.len(), 0);
+    assert!(carry(first, second));
+    first.engine.forward(&slab, now, &mut first.net);
+    let [here, there] = call.received();
+    assert_eq!(payloads(&here), payloads(&there));
+    assert_eq!(here.len(), 1);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{Event, Request};
 
 use super::simnet::SimNet;
+use super::world::step;
 
 /// Datagrams handed over at once, as a socket would.
 const BATCH: usize = 64;
@@ -83,10 +84,7 @@ impl Sfu {
             addr: self.addr,
             now,
         };
-        while self
-            .engine
-            .handle_datagrams(&mut self.inbox, now, &mut port)
-        {}
+        while step(&mut self.engine, &mut self.inbox, now, &mut port) {}
         self.inbox.clear();
     }
 

@@ -74,7 +74,7 @@ fn a_key_frame_to_many_leaves_in_several_steps() {
         join(&mut world, subscribers);
         let mut slab = batch(&mut publisher);
         let now = world.now;
-        let steps = steps(|net| world.engine.handle_datagrams(&mut slab, now, net));
+        let steps = steps(|net| step(&mut world.engine, &mut slab, now, net));
         assert_bounded(&steps, subscribers as usize);
         let sent: usize = steps.iter().sum();
         assert_eq!(sent as u64, BATCH * subscribers);
@@ -97,10 +97,7 @@ fn a_parcel_for_many_is_forwarded_in_several_steps() {
     });
     join(&mut mirror, 100);
     let (mut slab, now) = (batch(&mut publisher), origin.now);
-    while origin
-        .engine
-        .handle_datagrams(&mut slab, now, &mut origin.net)
-    {}
+    while step(&mut origin.engine, &mut slab, now, &mut origin.net) {}
     let mut sent = 0;
     while let Some((_, mut parcel)) = origin.engine.poll_parcel() {
         let steps = steps(|net| mirror.engine.handle_parcel(&mut parcel, now, net));

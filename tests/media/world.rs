@@ -252,6 +252,17 @@ fn received(bytes: &[u8]) -> Received {
 }
 
 /// A VP8 payload that names its packet.
+/// What a worker does with a batch, once; whether something is left in it.
+pub fn step(
+    engine: &mut Engine,
+    slab: &mut ReceiveSlab,
+    now: Instant,
+    net: &mut impl Transmit,
+) -> bool {
+    engine.handle_datagrams(slab, now, net);
+    engine.forward(slab, now, net)
+}
+
 pub fn vp8(index: u64, keyframe: bool) -> Vec<u8> {
     let mut payload = vec![0x10, u8::from(!keyframe), 0, 0, 0x9d, 0x01, 0x2a];
     payload.extend_from_slice(&index.to_be_bytes());
@@ -313,10 +324,7 @@ impl World {
         for (bytes, from) in datagrams {
             self.slab.push(bytes, from);
         }
-        while self
-            .engine
-            .handle_datagrams(&mut self.slab, self.now, &mut self.net)
-        {}
+        while step(&mut self.engine, &mut self.slab, self.now, &mut self.net) {}
     }
 
     /// One datagram.

@@ -301,12 +301,15 @@ impl Turn {
         self.received.has_more() || self.is_readable || self.net.streams.is_readable()
     }
 
-    /// Takes what has come in, batch by batch.
+    /// Takes what has come in, batch by batch; other workers get their part before it is forwarded
+    /// here.
     fn take_datagrams(&mut self) {
         while self.received.has_more() || self.receive() {
             let now = self.clock.now();
             self.engine
                 .handle_datagrams(&mut self.received, now, &mut self.net);
+            self.send_parcels();
+            self.engine.forward(&self.received, now, &mut self.net);
             self.forwarding.observe(self.clock.now() - now);
             if self.is_over() {
                 return;

@@ -7,6 +7,7 @@
 
 mod control;
 mod due;
+mod forward;
 mod receive;
 mod voices;
 
@@ -23,11 +24,10 @@ use super::handoff::Handoff;
 use super::handshake::{HandshakeInput, HandshakeOutput};
 use super::legs::Legs;
 use super::moment::Moment;
-use super::outlet::{Buffers, Outlet};
+use super::outlet::Buffers;
 use super::own_paths::PathChange;
 use super::parcel::{Item, Parcel, Post};
 use super::path::{Path, RelayNames};
-use super::pipe::Demand;
 use super::speaker::Speakers;
 use super::stats::LegStats;
 use super::tap::{TapBatch, Taps};
@@ -144,14 +144,15 @@ impl Engine {
         outlet.flush();
     }
 
-    /// Takes datagrams of one batch in order, decrypting in place, and forwards them. Returns
-    /// whether some are left, for another call.
+    /// Takes datagrams of one batch in order, decrypting in place. What they bring is forwarded by
+    /// [`Self::forward`], which comes next in any case; what is for other workers is ready before
+    /// that ([`Self::poll_parcel`]), so that all forward at the same time.
     pub fn handle_datagrams(
         &mut self,
         received: &mut ReceiveSlab,
         now: Instant,
         net: &mut dyn Transmit,
-    ) -> bool {
+    ) {
         let mut outlet = self.buffers.outlet(net);
         let at = Moment::new(now, self.core.epoch);
         let mut taken = 0;
@@ -163,6 +164,19 @@ impl Engine {
             self.core
                 .datagram(datagram, from, slot, None, &at, &mut outlet);
         }
+        self.core.share(received, &at, &mut outlet);
+    }
+
+    /// Forwards what was taken of this batch. Returns whether datagrams are left in it, to be taken
+    /// by another call.
+    pub fn forward(
+        &mut self,
+        received: &ReceiveSlab,
+        now: Instant,
+        net: &mut dyn Transmit,
+    ) -> bool {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
         self.core.forward(received, &at, &mut outlet);
         outlet.flush();
         received.has_more()
@@ -192,6 +206,7 @@ impl Engine {
                 self.core.item(item, from, &parcel.slab, &at, &mut outlet);
             }
         }
+        self.core.share(&parcel.slab, &at, &mut outlet);
         self.core.forward(&parcel.slab, &at, &mut outlet);
         outlet.flush();
         !parcel.items.is_empty()
@@ -286,82 +301,6 @@ impl Engine {
             Leg::Subscriber(id) => legs.stats(id),
             // Each subscription on it has its own.
             Leg::Shared(_) => None,
-        }
-    }
-}
-
-impl Core {
-    /// Whether a call that has taken so many datagrams is to leave the rest.
-    fn has_enough(&self, taken: usize, outlet: &Outlet<'_>) -> bool {
-        taken >= RUN && self.owed + outlet.sent >= STEP
-    }
-
-    /// Forwards what this turn brought: subscribers outside, packets inside, so that each
-    /// subscriber's packets lie side by side and leave as one message.
-    fn forward(&mut self, received: &ReceiveSlab, at: &Moment, outlet: &mut Outlet<'_>) {
-        for id in &self.touched {
-            self.legs.note_layers(*id);
-        }
-        self.settle(at.now);
-        self.owed = 0;
-        let Self {
-            legs,
-            touched,
-            timers,
-            scratch,
-            counters,
-            post,
-            taps,
-            ..
-        } = self;
-        for id in touched.drain(..) {
-            let Some(publication) = legs.publications.get_mut(&id) else {
-                continue;
-            };
-            let mut keyframes = 0;
-            for subscriber in &publication.subscribers {
-                let Some(subscription) = legs.subscriptions.get_mut(subscriber) else {
-                    continue;
-                };
-                let receiver = match subscription.own {
-                    Some(_) => None,
-                    None => legs.receivers.get_mut(&subscription.client),
-                };
-                let shared = receiver.and_then(|receiver| receiver.shared.as_mut());
-                let shared = shared.map(|shared| &mut shared.leg);
-                let changed = &mut scratch[1];
-                let outcome =
-                    subscription.forward(publication, shared, received, changed, at, outlet);
-                counters.forwarded += outcome.packets;
-                keyframes |= outcome.keyframes;
-            }
-            if publication.taps > 0 {
-                keyframes |= taps.forward(publication, received, at.now);
-            }
-            let piped = publication.pass_packets(received, post, at.now);
-            counters.piped += piped.packets;
-            counters.pipe_dropped += piped.dropped;
-            keyframes |= piped.keyframes;
-            publication.pending.clear();
-            if let Some(origin) = publication.origin {
-                if let Some(demand) = Demand::of(&legs.subscriptions, publication) {
-                    publication.tell_demand(demand, post, at.now);
-                }
-                if keyframes != 0 {
-                    let item = Item::Keyframes {
-                        publication: id,
-                        layers: keyframes,
-                    };
-                    post.note(origin, item);
-                }
-                continue;
-            }
-            if keyframes != 0 {
-                publication.want_keyframes(keyframes);
-                publication.drive(at, &mut scratch[0], outlet);
-            }
-            let due = publication.poll_timeout();
-            timers.arm(Leg::Publisher(id), &mut publication.transport.armed, due);
         }
     }
 }
