@@ -58,15 +58,17 @@ impl Cache {
         self.slot_len
     }
 
-    /// Keeps a copy of `packet`.
-    pub(super) fn insert(&mut self, sequence: u64, packet: &[u8], now: Instant) {
+    /// Keeps a copy of `packet`; whether it is not too long for that.
+    pub(super) fn insert(&mut self, sequence: u64, packet: &[u8], now: Instant) -> bool {
         if packet.len() > self.slot_len {
-            return;
+            return false;
         }
         if self.entries.is_empty() {
             self.entries = vec![Entry::default(); self.slots];
         }
-        let Some(slot) = self.slot(now) else { return };
+        let Some(slot) = self.slot(now) else {
+            return false;
+        };
         self.filled.push_back(Filled {
             sequence,
             slot,
@@ -80,6 +82,7 @@ impl Cache {
             len: packet.len() as u16,
             slot,
         };
+        true
     }
 
     /// The packet with this number, if it is still there.

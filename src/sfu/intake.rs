@@ -10,8 +10,9 @@ use super::layer::MAX_LAYERS;
 use super::moment::Moment;
 use super::nack::Arrival;
 use super::packet::{Extensions, Packet, text_element};
-use super::publication::{Pending, Publication, Refused};
+use super::publication::{Publication, Refused};
 use super::unpack::{Restored, strip};
+use super::waiting::{Pending, Waiting};
 use crate::rtp::header::{FIXED_LEN, Header};
 use crate::rtp::red::Red;
 
@@ -33,18 +34,19 @@ struct Intake<'a> {
     /// Whether anybody is there to forward to.
     forwarded: bool,
     at: &'a Moment,
-    pending: &'a mut Vec<Pending>,
+    waiting: &'a mut Waiting,
+    /// Counts what came inside later packets.
+    restored: &'a mut u64,
 }
 
 impl Publication {
-    /// Decrypts a datagram of RTP in place and keeps it for the end of the turn. Returns whether
-    /// there is something to forward.
+    /// Decrypts a datagram of RTP in place and keeps it until it is forwarded. Returns how many
+    /// packets it brought.
     pub(super) fn receive_rtp(
         &mut self,
         datagram: &mut [u8],
-        slot: usize,
         at: &Moment,
-    ) -> Result<bool, Refused> {
+    ) -> Result<usize, Refused> {
         let opened = self.transport.open_rtp(datagram, at.now);
         let len = opened.ok_or(Refused::Media)?;
         let bytes = datagram.get_mut(..len).ok_or(Refused::Malformed)?;
@@ -71,23 +73,21 @@ impl Publication {
             Route::Rtx(index) => match unwrap_rtx(track, index, &header, bytes) {
                 Some(original) => (index, original),
                 // Probing with nothing but padding.
-                None => return Ok(false),
+                None => return Ok(0),
             },
         };
-        let waiting = self.pending.len();
+        let waited = self.waiting.fresh().len();
         let intake = Intake {
             track,
             number,
             index,
             forwarded,
             at,
-            pending: &mut self.pending,
+            waiting: &mut self.waiting,
+            restored: &mut self.restored,
         };
-        intake.receive(original, bytes, slot)?;
-        let new = self.pending.iter().skip(waiting);
-        let restored = new.filter(|pending| pending.slab.is_none()).count();
-        self.restored += restored as u64;
-        Ok(self.pending.len() > waiting)
+        intake.receive(original, bytes)?;
+        Ok(self.waiting.fresh().len() - waited)
     }
 
     /// Takes note of a packet of an unknown stream, as browsers probe with before a layer begins:
@@ -98,13 +98,13 @@ impl Publication {
         header: &Header,
         packet: &[u8],
         at: &Moment,
-    ) -> Result<bool, Refused> {
+    ) -> Result<usize, Refused> {
         let known = |track: &&InboundTrack| track.has_payload_type(header.payload_type);
         let track = self.tracks.iter().find(known).ok_or(Refused::Malformed)?;
         let extensions = Extensions::read(header, packet, &track.config.extensions);
         let number = extensions.transport_cc.ok_or(Refused::Malformed)?;
         self.arrivals.record(number, at.now);
-        Ok(false)
+        Ok(0)
     }
 
     /// The track and stream of a packet: by SSRC, else mid, else a payload type that only one
@@ -142,7 +142,7 @@ impl Publication {
 impl Intake<'_> {
     /// Takes note of a packet. If it is to be forwarded, it is copied to the cache and waits; and so
     /// does what it has of packets that did not come, in front of it.
-    fn receive(mut self, original: Original, bytes: &mut [u8], slot: usize) -> Result<(), Refused> {
+    fn receive(mut self, original: Original, bytes: &mut [u8]) -> Result<(), Refused> {
         let Original {
             mut header,
             mut start,
@@ -222,12 +222,8 @@ impl Intake<'_> {
         bytes[0] &= !0x20;
         let stream = &mut self.track.streams[self.index];
         let whole = &bytes[..header.payload.end];
-        stream.cache.insert(sequence, whole, now);
-        self.pending.push(Pending {
-            slab: Some((slot, start)),
-            track: self.number,
-            packet,
-        });
+        let pending = Pending::keep(self.number, packet, whole, &mut stream.cache, now);
+        self.waiting.push(pending);
         Ok(())
     }
 
@@ -259,14 +255,11 @@ impl Intake<'_> {
     fn restore(&mut self, place: (u64, u32), red: &Red<'_>) {
         let stream = &mut self.track.streams[self.index];
         let (source, clock_rate) = (stream.source, stream.clock_rate);
-        let (track, pending) = (self.number, &mut *self.pending);
+        let (track, waiting, count) = (self.number, &mut *self.waiting, &mut *self.restored);
         stream.restore(place, red, self.at.now, |restored| {
             let packet = again(restored, source, clock_rate, red.payload_type);
-            pending.push(Pending {
-                slab: None,
-                track,
-                packet,
-            });
+            waiting.push(Pending::cached(track, packet));
+            *count += 1;
         });
     }
 }

@@ -72,6 +72,7 @@ mod timers;
 mod transport;
 mod twcc;
 mod unpack;
+mod waiting;
 
 use std::fmt;
 

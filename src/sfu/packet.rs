@@ -7,7 +7,7 @@ use super::command::ExtensionMap;
 use super::frame::Frame;
 use crate::rtp::header::Header;
 
-/// A packet to be forwarded. Its bytes are elsewhere: in the receive slab or in a cache.
+/// A packet to be forwarded. Its bytes are elsewhere: in the cache of its stream.
 #[derive(Debug, Clone)]
 pub(super) struct Packet {
     /// Audio or video.

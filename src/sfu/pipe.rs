@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-use super::datagram::ReceiveSlab;
 use super::inbound::InboundTrack;
 use super::layer::{Layers, MAX_LAYERS};
 use super::moment::Moment;
 use super::packet::Packet;
 use super::parcel::{Item, Post};
-use super::publication::{Pending, Publication};
+use super::publication::Publication;
 use super::subscription::Subscription;
+use super::waiting::Pending;
 use super::worker::WorkerId;
 use super::{MediaKind, SubscriptionId};
 use crate::rtp::rtcp::report::SenderInfo;
@@ -146,19 +146,14 @@ impl Publication {
         }
     }
 
-    /// Passes this turn's packets on to the mirrors.
-    pub(super) fn pass_packets(
-        &mut self,
-        received: &ReceiveSlab,
-        post: &mut Post,
-        now: Instant,
-    ) -> Piped {
+    /// Passes what is fresh on to the mirrors.
+    pub(super) fn pass_packets(&mut self, post: &mut Post, now: Instant) -> Piped {
         let mut piped = Piped::default();
         self.pass_layers(post, now);
         for pipe in &mut self.pipes {
-            for pending in &self.pending {
+            for pending in self.waiting.fresh() {
                 let packet = &pending.packet;
-                let Some(bytes) = pending.bytes(&self.tracks, received) else {
+                let Some(bytes) = pending.bytes(&self.tracks) else {
                     continue;
                 };
                 let bytes = &bytes[..packet.payload.end];
@@ -199,14 +194,12 @@ impl Publication {
         }
     }
 
-    /// A mirror takes a packet, to be forwarded at the end of the turn; whether there is anything
-    /// to do then.
+    /// A mirror takes a packet; whether it is to be forwarded.
     pub(super) fn receive_piped(
         &mut self,
         number: usize,
         packet: Packet,
         bytes: &[u8],
-        slot: usize,
         at: &Moment,
     ) -> bool {
         // What the origin has removed meanwhile, or not yet added, is of no use.
@@ -229,14 +222,9 @@ impl Publication {
         {
             track.streams[index].frames.learn(descriptor);
         }
-        track.streams[index]
-            .cache
-            .insert(packet.sequence, bytes, at.now);
-        self.pending.push(Pending {
-            slab: Some((slot, 0)),
-            track: number,
-            packet,
-        });
+        let cache = &mut track.streams[index].cache;
+        let pending = Pending::keep(number, packet, bytes, cache, at.now);
+        self.waiting.push(pending);
         true
     }
 

@@ -6,11 +6,9 @@ use super::command::{
     InboundTrackConfig, MirrorConfig, PublicationConfig, Simulcast, TransportConfig,
 };
 use super::counters::Traffic;
-use super::datagram::ReceiveSlab;
 use super::inbound::InboundTrack;
 use super::moment::Moment;
 use super::outlet::Outlet;
-use super::packet::Packet;
 use super::pause::Pauses;
 use super::pipe::{Demand, Pipe};
 use super::report::PublisherClock;
@@ -18,6 +16,7 @@ use super::stats::LegStats;
 use super::stream::Stream;
 use super::transport::Transport;
 use super::twcc::ArrivalRecorder;
+use super::waiting::Waiting;
 use super::worker::WorkerId;
 use super::{GroupId, Leg, MediaKind, PublicationId, SubscriptionId};
 use crate::rtp::rtcp::report::SenderInfo;
@@ -42,8 +41,7 @@ pub(super) struct Publication {
     pub(super) speaks: bool,
     /// The version of its layers that its subscribers' choices rest on.
     chosen_from: Option<u32>,
-    /// Packets of this turn, to be forwarded at its end.
-    pub(super) pending: Vec<Pending>,
+    pub(super) waiting: Waiting,
     /// Packets that came inside later ones, and nobody has counted yet.
     pub(super) restored: u64,
     pub(super) clock: PublisherClock,
@@ -62,32 +60,6 @@ pub(super) struct Publication {
     local_ssrc: u32,
     pub(super) next_source: u32,
     report_at: Instant,
-}
-
-/// A packet that waits to be forwarded.
-#[derive(Debug)]
-pub(super) struct Pending {
-    /// Which datagram of the receive slab it is in, and where in that it begins. `None`: it is in
-    /// the cache, as it came inside another packet.
-    pub(super) slab: Option<(usize, usize)>,
-    /// Which of the publication's tracks it is of.
-    pub(super) track: usize,
-    pub(super) packet: Packet,
-}
-
-impl Pending {
-    /// The packet, perhaps with more behind it; `None` if the cache has lost it already.
-    pub(super) fn bytes<'a>(
-        &self,
-        tracks: &'a [InboundTrack],
-        received: &'a ReceiveSlab,
-    ) -> Option<&'a [u8]> {
-        if let Some((slot, start)) = self.slab {
-            return received.datagram(slot).get(start..);
-        }
-        let stream = tracks.get(self.track)?.stream(self.packet.source)?;
-        stream.cache.get(self.packet.sequence)
-    }
 }
 
 /// Why a datagram went no further.
@@ -109,7 +81,7 @@ impl Publication {
             subscribers: Vec::new(),
             speaks: false,
             chosen_from: None,
-            pending: Vec::new(),
+            waiting: Waiting::default(),
             restored: 0,
             clock: PublisherClock::default(),
             origin: None,
@@ -176,14 +148,17 @@ impl Publication {
         Ok(())
     }
 
-    /// How many receive it: here, at other workers, and taps.
-    pub(super) fn audience(&self) -> usize {
-        self.subscribers.len() + self.pipes.len() + self.taps
+    /// Takes a subscriber off the list.
+    pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
+        if let Some(place) = self.subscribers.iter().position(|other| *other == id) {
+            self.subscribers.remove(place);
+            self.waiting.leave(place);
+        }
     }
 
-    /// Whether anybody receives it.
+    /// Whether anybody receives it: here, at other workers, or a tap.
     pub(super) fn is_watched(&self) -> bool {
-        self.audience() > 0
+        !self.subscribers.is_empty() || !self.pipes.is_empty() || self.taps > 0
     }
 
     /// How many layers the publisher is to send, if that is news; `demand` is that of the subscribers
@@ -227,7 +202,7 @@ impl Publication {
 
     /// The level of the packet that was received last, if that is audio and says so (RFC 6464).
     pub(super) fn level(&self) -> Option<u8> {
-        let packet = &self.pending.last()?.packet;
+        let packet = &self.waiting.fresh().last()?.packet;
         let level = packet.extensions.audio_level;
         level.filter(|_| packet.kind == MediaKind::Audio)
     }

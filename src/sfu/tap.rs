@@ -11,8 +11,9 @@ use super::command::{Codec, TapConfig, TapId};
 use super::datagram::ReceiveSlab;
 use super::inbound::InboundTrack;
 use super::parcel::NOWHERE;
-use super::publication::{Pending, Publication};
+use super::publication::Publication;
 use super::selector::{Manner, Selection, Selector};
+use super::waiting::Pending;
 use super::{MediaKind, PublicationId};
 use crate::rtp::rtcp::report::SenderInfo;
 
@@ -161,22 +162,17 @@ impl Taps {
         });
     }
 
-    /// Copies one turn's packets of a publication; returns the layers, as bits, that a key frame is
+    /// Copies what is fresh of a publication; returns the layers, as bits, that a key frame is
     /// needed of.
-    pub(super) fn forward(
-        &mut self,
-        publication: &Publication,
-        received: &ReceiveSlab,
-        now: Instant,
-    ) -> u8 {
+    pub(super) fn forward(&mut self, publication: &Publication, now: Instant) -> u8 {
         let id = publication.id;
         let live = |tap: &&mut Tap| tap.config.publication == id && !tap.has_ended;
         let mut keyframes = 0;
         for tap in self.taps.iter_mut().filter(live) {
             tap.choose(publication, now);
-            for pending in &publication.pending {
+            for pending in publication.waiting.fresh() {
                 let track = &publication.tracks[pending.track];
-                let Some(bytes) = pending.bytes(&publication.tracks, received) else {
+                let Some(bytes) = pending.bytes(&publication.tracks) else {
                     continue;
                 };
                 keyframes |= tap.take(pending, track, bytes, now, &mut self.ready);

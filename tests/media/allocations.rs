@@ -174,7 +174,7 @@ fn a_packet_for_a_mirror_allocates_nothing_at_either_worker() {
         let now = origin.now;
         while step(&mut origin.engine, &mut slab, now, &mut net) {}
         while let Some((to, mut parcel)) = origin.engine.poll_parcel() {
-            while mirror.engine.handle_parcel(&mut parcel, now, &mut net) {}
+            while step_parcel(&mut mirror.engine, &mut parcel, now, &mut net) {}
             origin.engine.take_back(to, parcel);
         }
     };

@@ -36,7 +36,7 @@ fn exchange(worlds: &mut [World; 2]) {
 fn carry(from: &mut World, to: &mut World) -> bool {
     let mut any = false;
     while let Some((reader, mut parcel)) = from.engine.poll_parcel() {
-        while to.engine.handle_parcel(&mut parcel, to.now, &mut to.net) {}
+        while step_parcel(&mut to.engine, &mut parcel, to.now, &mut to.net) {}
         from.engine.take_back(reader, parcel);
         any = true;
     }
@@ -149,7 +149,7 @@ fn another_worker_gets_its_part_before_anything_is_forwarded_here() {
         .handle_datagrams(&mut slab, now, &mut first.net);
     assert_eq!(first.net.sent.len(), 0);
     assert!(carry(first, second));
-    first.engine.forward(&slab, now, &mut first.net);
+    first.engine.forward(now, &mut first.net);
     let [here, there] = call.received();
     assert_eq!(payloads(&here), payloads(&there));
     assert_eq!(here.len(), 1);

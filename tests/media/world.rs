@@ -15,6 +15,7 @@ use parlor::sfu::command::{
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
 use parlor::sfu::engine::Engine;
 use parlor::sfu::handshake::{HandshakeOutput, SrtpKeys};
+use parlor::sfu::parcel::Parcel;
 use parlor::sfu::path::{Path, Via};
 use parlor::sfu::worker::WorkerId;
 use parlor::sfu::{ClientId, GroupId, Leg, MediaKind, PublicationId, SubscriptionId, Wanted};
@@ -252,15 +253,26 @@ fn received(bytes: &[u8]) -> Received {
 }
 
 /// A VP8 payload that names its packet.
-/// What a worker does with a batch, once; whether something is left in it.
+/// What a worker does with a batch, once; whether there is more to do.
 pub fn step(
     engine: &mut Engine,
     slab: &mut ReceiveSlab,
     now: Instant,
     net: &mut impl Transmit,
 ) -> bool {
-    engine.handle_datagrams(slab, now, net);
-    engine.forward(slab, now, net)
+    let left = slab.has_more() && engine.handle_datagrams(slab, now, net);
+    engine.forward(now, net) || left
+}
+
+/// The same with a parcel.
+pub fn step_parcel(
+    engine: &mut Engine,
+    parcel: &mut Parcel,
+    now: Instant,
+    net: &mut impl Transmit,
+) -> bool {
+    let left = engine.handle_parcel(parcel, now, net);
+    engine.forward(now, net) || left
 }
 
 pub fn vp8(index: u64, keyframe: bool) -> Vec<u8> {

@@ -90,6 +90,8 @@ pub(super) struct Turn {
     /// Which of [`WORK`] is next.
     next: usize,
     stopwatch: Stopwatch,
+    /// When the first was taken of what waits to be forwarded.
+    begun: Option<Instant>,
     forwarding: Histogram,
 }
 
@@ -126,6 +128,7 @@ impl Turn {
             left: false,
             next: 0,
             stopwatch: Stopwatch::new(clock),
+            begun: None,
             forwarding: Histogram::default(),
         }
     }
@@ -269,6 +272,7 @@ impl Turn {
                         true => self.parcel = Some(parcel),
                         false => self.links.give_back(parcel),
                     }
+                    self.engine.forward(now, &mut self.net);
                 }
                 Delivery::Returned(by, parcel) => self.engine.take_back(by, parcel),
             }
@@ -296,21 +300,28 @@ impl Turn {
         }
     }
 
-    /// Whether there may be datagrams to take, of the last batch or the next one.
+    /// Whether there may be datagrams to take, of the last batch or the next one, or to forward.
     fn has_datagrams(&self) -> bool {
-        self.received.has_more() || self.is_readable || self.net.streams.is_readable()
+        self.received.has_more()
+            || self.is_readable
+            || self.net.streams.is_readable()
+            || self.engine.is_forwarding()
     }
 
-    /// Takes what has come in, batch by batch; other workers get their part before it is forwarded
-    /// here.
+    /// Takes what has come in, batch by batch, and forwards it; other workers get their part first.
     fn take_datagrams(&mut self) {
-        while self.received.has_more() || self.receive() {
+        while self.received.has_more() || self.receive() || self.engine.is_forwarding() {
             let now = self.clock.now();
-            self.engine
-                .handle_datagrams(&mut self.received, now, &mut self.net);
-            self.send_parcels();
-            self.engine.forward(&self.received, now, &mut self.net);
-            self.forwarding.observe(self.clock.now() - now);
+            if self.received.has_more() {
+                self.engine
+                    .handle_datagrams(&mut self.received, now, &mut self.net);
+                self.send_parcels();
+                self.begun.get_or_insert(now);
+            }
+            let waits = self.engine.forward(now, &mut self.net);
+            if let Some(begun) = self.begun.take_if(|_| !waits) {
+                self.forwarding.observe(self.clock.now() - begun);
+            }
             if self.is_over() {
                 return;
             }

@@ -20,6 +20,7 @@ impl Core {
                 self.arm(leg);
             }
             Command::UpdatePublication(config) => {
+                self.finish(config.id, &Moment::new(now, self.epoch), outlet);
                 let leg = Leg::Publisher(config.id);
                 self.legs.update_publication(*config, now);
                 self.arm(leg);
@@ -76,7 +77,10 @@ impl Core {
                     publication.taps = self.taps.count(publication.id);
                 }
             }
-            Command::AddMirror(config) => self.legs.add_mirror(*config, now),
+            Command::AddMirror(config) => {
+                self.finish(config.id, &Moment::new(now, self.epoch), outlet);
+                self.legs.add_mirror(*config, now);
+            }
             Command::AddPipe { publication, to } => {
                 if let Some(publication) = self.legs.publications.get_mut(&publication) {
                     publication.add_pipe(to);

@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits or reads the time. Each `handle_*` does what its input makes due, sends what
 //! is to be sent, and leaves news for [`Engine::poll_event`] and [`Engine::poll_handshake`].
-//! However much there is to do, one call does no more than a share of it ([`STEP`], [`RUN`]) and
+//! However much there is to do, one call does no more than a share of it ([`STEP`], [`SHARE`]) and
 //! says that there is more: whoever calls looks at the time in between.
 
 mod control;
@@ -11,6 +11,7 @@ mod forward;
 mod receive;
 mod voices;
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
@@ -37,13 +38,20 @@ use super::{GroupId, Leg, PublicationId, allocate};
 use crate::clock::Epoch;
 use crate::entropy::Entropy;
 
-/// Datagrams that one call sends before it leaves the rest to the next one: about a millisecond and
-/// a half, most of it the kernel's. What comes of the last thing that a call has begun is sent too.
-const STEP: usize = 512;
+/// Datagrams that one call sends before it leaves the rest to the next one: 0.2 ms on a fast
+/// machine, 0.8 on a slow one, most of it the kernel's. What goes to one leg is sent whole.
+const STEP: usize = 64;
+
+/// Datagrams to be forwarded for which a call has taken enough.
+const SHARE: usize = 512;
 
 /// Datagrams that one call takes in any case, if there are so many: what a frame of 1.5 Mbit/s has,
 /// so that it leaves as one message for each subscriber, however many those are.
 const RUN: usize = 6;
+
+/// With so many datagrams to be forwarded nothing is taken: what comes waits where it is, and is
+/// lost there if that is for too long.
+const TOO_MUCH: usize = 4096;
 
 /// The engine. One per media worker.
 #[derive(Debug)]
@@ -61,9 +69,11 @@ struct Core {
     speakers: FxHashMap<GroupId, Speakers>,
     handoff: Handoff,
     events: Events,
-    /// Publications with packets to forward at the end of this turn.
+    /// Publications of which this call has taken something.
     touched: Vec<PublicationId>,
-    /// How many packets they come to at most.
+    /// Publications of which something waits to be forwarded; the first has its turn.
+    queue: VecDeque<PublicationId>,
+    /// How many datagrams that comes to at most.
     owed: usize,
     /// Since when clients wait to be settled, if some were left.
     behind: Option<Instant>,
@@ -94,6 +104,7 @@ impl Engine {
                 handoff: Handoff::default(),
                 events: Events::default(),
                 touched: Vec::new(),
+                queue: VecDeque::new(),
                 owed: 0,
                 behind: None,
                 post: Post::default(),
@@ -144,15 +155,16 @@ impl Engine {
         outlet.flush();
     }
 
-    /// Takes datagrams of one batch in order, decrypting in place. What they bring is forwarded by
-    /// [`Self::forward`], which comes next in any case; what is for other workers is ready before
-    /// that ([`Self::poll_parcel`]), so that all forward at the same time.
+    /// Takes datagrams of one batch in order, decrypting in place. What is for other workers is
+    /// ready then ([`Self::poll_parcel`]); what is for subscribers here waits for
+    /// [`Self::forward`], which comes next in any case. Returns whether datagrams are left, for
+    /// another call.
     pub fn handle_datagrams(
         &mut self,
         received: &mut ReceiveSlab,
         now: Instant,
         net: &mut dyn Transmit,
-    ) {
+    ) -> bool {
         let mut outlet = self.buffers.outlet(net);
         let at = Moment::new(now, self.core.epoch);
         let mut taken = 0;
@@ -161,29 +173,14 @@ impl Engine {
         {
             taken += 1;
             let (datagram, from) = received.datagram_mut(slot);
-            self.core
-                .datagram(datagram, from, slot, None, &at, &mut outlet);
+            self.core.datagram(datagram, from, None, &at, &mut outlet);
         }
-        self.core.share(received, &at, &mut outlet);
-    }
-
-    /// Forwards what was taken of this batch. Returns whether datagrams are left in it, to be taken
-    /// by another call.
-    pub fn forward(
-        &mut self,
-        received: &ReceiveSlab,
-        now: Instant,
-        net: &mut dyn Transmit,
-    ) -> bool {
-        let mut outlet = self.buffers.outlet(net);
-        let at = Moment::new(now, self.core.epoch);
-        self.core.forward(received, &at, &mut outlet);
-        outlet.flush();
+        self.core.share(&at, &mut outlet);
         received.has_more()
     }
 
-    /// Takes what another worker sent. Returns whether something is left in the parcel, for another
-    /// call; else it goes back there, see [`Self::take_back`].
+    /// Takes what another worker sent, likewise; if nothing is left in the parcel it goes back
+    /// there, see [`Self::take_back`].
     pub fn handle_parcel(
         &mut self,
         parcel: &mut Parcel,
@@ -201,15 +198,27 @@ impl Engine {
             if let Item::Datagram(slot) = item {
                 let (datagram, source) = parcel.slab.datagram_mut(slot);
                 self.core
-                    .datagram(datagram, source, slot, Some(from), &at, &mut outlet);
+                    .datagram(datagram, source, Some(from), &at, &mut outlet);
             } else {
                 self.core.item(item, from, &parcel.slab, &at, &mut outlet);
             }
         }
-        self.core.share(&parcel.slab, &at, &mut outlet);
-        self.core.forward(&parcel.slab, &at, &mut outlet);
-        outlet.flush();
+        self.core.share(&at, &mut outlet);
         !parcel.items.is_empty()
+    }
+
+    /// Sends a share of what waits to be forwarded. Returns whether there is more.
+    pub fn forward(&mut self, now: Instant, net: &mut dyn Transmit) -> bool {
+        let mut outlet = self.buffers.outlet(net);
+        let at = Moment::new(now, self.core.epoch);
+        self.core.forward(&at, &mut outlet);
+        outlet.flush();
+        self.is_forwarding()
+    }
+
+    /// Whether something waits to be forwarded.
+    pub fn is_forwarding(&self) -> bool {
+        !self.core.queue.is_empty()
     }
 
     /// Takes back a parcel of this engine's that `by` is done with.

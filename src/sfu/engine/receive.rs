@@ -18,7 +18,6 @@ impl Core {
         &mut self,
         datagram: &mut [u8],
         from: Path,
-        slot: usize,
         via: Option<WorkerId>,
         at: &Moment,
         outlet: &mut Outlet<'_>,
@@ -42,7 +41,7 @@ impl Core {
         };
         match first {
             20..=63 => self.pass_handshake(leg, datagram),
-            128..=191 => match self.media(leg, datagram, slot, at, outlet) {
+            128..=191 => match self.media(leg, datagram, at, outlet) {
                 Ok(()) => {}
                 Err(Refused::Media) => self.counters.rejected_media += 1,
                 Err(Refused::Malformed) => self.counters.malformed += 1,
@@ -128,10 +127,10 @@ impl Core {
                 packet,
             } => {
                 if let Some(publication) = self.legs.publications.get_mut(&id)
-                    && publication.receive_piped(track, packet, slab.datagram(slot), slot, at)
+                    && publication.receive_piped(track, packet, slab.datagram(slot), at)
                 {
-                    self.owed += publication.audience();
-                    if publication.pending.len() == 1 {
+                    self.owed += publication.subscribers.len();
+                    if publication.waiting.fresh().len() == 1 {
                         self.touched.push(id);
                     }
                     self.hear(id, at.now);
@@ -180,7 +179,6 @@ impl Core {
         &mut self,
         leg: Leg,
         datagram: &mut [u8],
-        slot: usize,
         at: &Moment,
         outlet: &mut Outlet<'_>,
     ) -> Result<(), Refused> {
@@ -195,10 +193,11 @@ impl Core {
                     publication.pass_reports(&mut self.post);
                     return Ok(());
                 }
-                let before = publication.pending.len();
-                if publication.receive_rtp(datagram, slot, at)? {
-                    self.owed += (publication.pending.len() - before) * publication.audience();
-                    if before == 0 {
+                let is_first = publication.waiting.fresh().is_empty();
+                let packets = publication.receive_rtp(datagram, at)?;
+                if packets > 0 {
+                    self.owed += packets * publication.subscribers.len();
+                    if is_first {
                         self.touched.push(id);
                     }
                     self.counters.restored += std::mem::take(&mut publication.restored);

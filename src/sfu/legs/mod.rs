@@ -218,7 +218,7 @@ impl Legs {
             return;
         };
         if let Some(publication) = self.publications.get_mut(&subscription.publication) {
-            publication.subscribers.retain(|other| *other != id);
+            publication.unsubscribe(id);
         }
         let client = subscription.client;
         if let Some(receiver) = self.receivers.get_mut(&client) {

@@ -3,7 +3,6 @@
 use super::Subscription;
 use crate::rtp::rtcp::feedback::Nack;
 use crate::rtp::rtcp::report::{SenderInfo, push_cname, push_sender_report};
-use crate::sfu::datagram::ReceiveSlab;
 use crate::sfu::moment::Moment;
 use crate::sfu::outbound::{Forwarded, OutboundTrack};
 use crate::sfu::outlet::Outlet;
@@ -28,12 +27,11 @@ pub(in crate::sfu) struct Outcome {
 }
 
 impl Subscription {
-    /// Forwards one turn's packets of the publisher; over `shared`, if it has no leg of its own.
+    /// Forwards one run of packets of the publisher; over `shared`, if it has no leg of its own.
     pub(in crate::sfu) fn forward(
         &mut self,
         publication: &Publication,
         shared: Option<&mut SendLeg>,
-        received: &ReceiveSlab,
         scratch: &mut Vec<u8>,
         at: &Moment,
         outlet: &mut Outlet<'_>,
@@ -45,13 +43,13 @@ impl Subscription {
         let Some(mut way) = leg.way(scratch, outlet) else {
             return outcome;
         };
-        for pending in &publication.pending {
+        for pending in publication.waiting.run() {
             let packet = &pending.packet;
             let mut tracks = self.tracks.iter_mut();
             let Some(track) = tracks.find(|track| track.config.kind == packet.kind) else {
                 continue;
             };
-            let Some(bytes) = pending.bytes(&publication.tracks, received) else {
+            let Some(bytes) = pending.bytes(&publication.tracks) else {
                 continue;
             };
             let inbound = &publication.tracks[pending.track];
