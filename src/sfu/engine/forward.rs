@@ -108,12 +108,14 @@ impl Core {
             publication.waiting.end();
         }
         let waits = !publication.waiting.is_empty();
-        self.follow_run(id, keyframes, at, outlet);
+        if is_over || keyframes != 0 {
+            self.tell_origin(id, keyframes, at, outlet);
+        }
         waits
     }
 
-    /// Says what came of a part of a run: to the publisher, or to where the publication lives.
-    fn follow_run(
+    /// Tells the publisher what came of a run, or the worker where the publication lives.
+    fn tell_origin(
         &mut self,
         id: PublicationId,
         keyframes: u8,
