@@ -152,43 +152,78 @@ fn while_too_much_waits_nothing_is_taken() {
     assert_eq!(net.0 as u64, BATCH * SUBSCRIBERS);
 }
 
+/// A call in which a run has begun, and not all have it.
+struct Begun {
+    world: World,
+    publisher: Peer,
+    peers: Vec<Peer>,
+    slab: ReceiveSlab,
+}
+
+impl Begun {
+    fn new() -> Self {
+        let mut world = World::new();
+        let mut publisher = world.publisher(1, 1, CM);
+        let peers = (1..=100)
+            .map(|id| world.subscriber(id, 1, 10 + id as u16, CM))
+            .collect();
+        let mut slab = ReceiveSlab::new(RUN as usize);
+        for index in 1..=RUN {
+            slab.push(&publisher.video(index, index == 1), publisher.address);
+        }
+        let mut begun = Self {
+            world,
+            publisher,
+            peers,
+            slab,
+        };
+        assert!(begun.step());
+        begun
+    }
+
+    fn step(&mut self) -> bool {
+        let world = &mut self.world;
+        step(&mut world.engine, &mut self.slab, world.now, &mut world.net)
+    }
+
+    /// How many packets each peer has received since this was asked last.
+    fn received(&mut self) -> Vec<u64> {
+        let net = &mut self.world.net;
+        let counts = self.peers.iter_mut().map(|peer| peer.open(net).0.len());
+        counts.map(|count| count as u64).collect()
+    }
+}
+
 #[test]
 fn whoever_comes_or_goes_between_two_steps_takes_nothing_from_the_others() {
-    let mut world = World::new();
-    let mut publisher = world.publisher(1, 1, CM);
-    let mut peers: Vec<_> = (1..=100)
-        .map(|id| world.subscriber(id, 1, 10 + id as u16, CM))
-        .collect();
-    let (mut slab, now) = (ReceiveSlab::new(16), world.now);
-    for index in 1..=RUN {
-        slab.push(&publisher.video(index, index == 1), publisher.address);
-    }
-    assert!(step(&mut world.engine, &mut slab, now, &mut world.net));
+    let mut call = Begun::new();
     // One that has been served, and one that has not.
     for gone in [80, 3] {
-        let peer = peers.remove(gone);
-        world.command(Command::Remove(peer.leg));
+        let peer = call.peers.remove(gone);
+        call.world.command(Command::Remove(peer.leg));
     }
-    let mut received = |world: &mut World| -> Vec<_> {
-        let counts = peers
-            .iter_mut()
-            .map(|peer| peer.open(&mut world.net).0.len() as u64);
-        counts.collect()
-    };
-    let first = received(&mut world);
+    let first = call.received();
     assert!(first.contains(&0) && first.contains(&RUN), "{first:?}");
-    world.subscriber(1_000, 1, 9, CM);
-    // The tracks of an offer that came meanwhile are for what follows.
-    let offered = publication(PUBLICATION, publisher.transport());
-    world.command(Command::UpdatePublication(Box::new(offered)));
-    while step(&mut world.engine, &mut slab, now, &mut world.net) {}
-    let rest = received(&mut world);
+    call.world.subscriber(1_000, 1, 9, CM);
+    while call.step() {}
+    let rest = call.received();
     assert!(
         first
             .iter()
             .zip(rest)
             .all(|(first, rest)| first + rest == RUN)
     );
+}
+
+#[test]
+fn an_offer_between_two_steps_takes_nothing_from_anybody() {
+    let mut call = Begun::new();
+    let mut offered = publication(PUBLICATION, call.publisher.transport());
+    offered.tracks.reverse();
+    let update = Command::UpdatePublication(Box::new(offered));
+    call.world.command(update);
+    while call.step() {}
+    assert!(call.received().iter().all(|received| *received == RUN));
 }
 
 #[test]
