@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parlor::rtp::ntp::Ntp;
+use parlor::rtp::rtcp::feedback::push_nack;
 use parlor::rtp::rtcp::report::{SenderInfo, push_sender_report};
 use parlor::sfu::command::{Command, MirrorConfig};
 use parlor::sfu::datagram::{ReceiveSlab, SendSlab, Transmit};
@@ -224,6 +225,33 @@ fn an_offer_between_two_steps_takes_nothing_from_anybody() {
     call.world.command(update);
     while call.step() {}
     assert!(call.received().iter().all(|received| *received == RUN));
+}
+
+#[test]
+fn what_many_ask_for_again_leaves_in_several_steps() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let mut peers: Vec<_> = (1..=BATCH)
+        .map(|id| world.subscriber(id, 1, 10 + id as u16, CM))
+        .collect();
+    for index in 1..=20 {
+        let packet = publisher.video(index, index == 1);
+        world.receive_one(&packet, publisher.address);
+    }
+    let mut slab = ReceiveSlab::new(BATCH as usize);
+    for (id, peer) in (1..).zip(&mut peers) {
+        let (lost, _) = peer.open(&mut world.net);
+        let lost: Vec<_> = lost.iter().map(|packet| packet.header.sequence).collect();
+        let mut nack = Vec::new();
+        push_nack(&mut nack, 1, out_ssrc(id), &lost);
+        slab.push(&peer.rtcp(&nack), peer.address);
+    }
+    let now = world.now;
+    let steps = steps(|net| step(&mut world.engine, &mut slab, now, net));
+    assert_bounded(&steps);
+    let sent: usize = steps.iter().sum();
+    assert_eq!(world.engine.counters().resent, 20 * BATCH);
+    assert_eq!(sent as u64, 20 * BATCH);
 }
 
 #[test]

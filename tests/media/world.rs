@@ -252,7 +252,6 @@ fn received(bytes: &[u8]) -> Received {
     }
 }
 
-/// A VP8 payload that names its packet.
 /// What a worker does with a batch, once; whether there is more to do.
 pub fn step(
     engine: &mut Engine,
@@ -275,6 +274,7 @@ pub fn step_parcel(
     engine.forward(now, net) || left
 }
 
+/// A VP8 payload that names its packet.
 pub fn vp8(index: u64, keyframe: bool) -> Vec<u8> {
     let mut payload = vec![0x10, u8::from(!keyframe), 0, 0, 0x9d, 0x01, 0x2a];
     payload.extend_from_slice(&index.to_be_bytes());

@@ -14,17 +14,19 @@ use crate::sfu::{Leg, PublicationId};
 impl Core {
     /// Whether a call that has taken so many datagrams is to leave the rest.
     pub(super) fn has_enough(&self, taken: usize, outlet: &Outlet<'_>) -> bool {
-        self.owed >= TOO_MUCH || taken >= RUN && self.owed + outlet.sent >= SHARE
+        let owes = self.owed >= TOO_MUCH || taken >= RUN && self.owed >= SHARE;
+        owes || outlet.sent >= STEP
     }
 
     /// Passes what this call has taken on to other workers and to taps; it waits for the
     /// subscribers here.
     pub(super) fn share(&mut self, at: &Moment, outlet: &mut Outlet<'_>) {
-        for id in &self.touched {
+        let mut touched = std::mem::take(&mut self.touched);
+        for id in &touched {
             self.legs.note_layers(*id);
         }
         self.settle(at.now);
-        for id in self.touched.drain(..) {
+        for id in touched.drain(..) {
             let Some(publication) = self.legs.publications.get_mut(&id) else {
                 continue;
             };
@@ -39,10 +41,10 @@ impl Core {
                 self.queue.push_back(id);
             }
             if keyframes != 0 {
-                publication.want_keyframes(keyframes);
-                publication.drive(at, &mut self.scratch[0], outlet);
+                self.tell_origin(id, keyframes, at, outlet);
             }
         }
+        self.touched = touched;
     }
 
     /// Forwards a share of what waits.
@@ -114,7 +116,8 @@ impl Core {
         waits
     }
 
-    /// Tells the publisher what came of a run, or the worker where the publication lives.
+    /// Tells the publisher, or the worker where the publication lives, what those who receive it
+    /// are in need of.
     fn tell_origin(
         &mut self,
         id: PublicationId,

@@ -45,8 +45,8 @@ const STEP: usize = 64;
 /// Datagrams to be forwarded for which a call has taken enough.
 const SHARE: usize = 512;
 
-/// Datagrams that one call takes in any case, if there are so many: what a frame of 1.5 Mbit/s has,
-/// so that it leaves as one message for each subscriber, however many those are.
+/// Datagrams that one call takes even if many are to be forwarded by then: what a frame of
+/// 1.5 Mbit/s has, so that it leaves as one message for each subscriber, however many those are.
 const RUN: usize = 6;
 
 /// With so many datagrams to be forwarded nothing is taken: what comes waits where it is, and is
