@@ -37,6 +37,19 @@ fn update(world: &mut World, id: u64, audio: bool, video: bool) {
 }
 
 #[test]
+fn a_packet_that_is_too_long_to_be_sent_again_is_forwarded_like_any_other() {
+    let mut world = World::new();
+    let mut publisher = world.publisher(1, 1, CM);
+    let mut subscriber = world.subscriber(1, 1, 11, CM);
+    let sound = [7; 1_200];
+    let packet = publisher.rtp((AUDIO_SSRC, OPUS), 1, 960, &[], &sound);
+    world.receive_one(&packet, publisher.address);
+    let (media, _) = subscriber.open(&mut world.net);
+    let payloads: Vec<_> = media.iter().map(|packet| &packet.payload[..]).collect();
+    assert_eq!(payloads, [&sound[..]]);
+}
+
+#[test]
 fn every_subscriber_gets_every_packet_under_its_own_names() {
     for profile in [CM, Profile::AeadAes128Gcm] {
         let mut world = World::new();
